@@ -1,0 +1,219 @@
+//! Identities. Each is its own type, so that a node never stands where a partition is meant.
+
+use std::fmt;
+
+/// Defines a number that means one thing: no arithmetic, no conversion that nobody asked for.
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident($repr:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name($repr);
+
+        impl $name {
+            pub const fn new(value: $repr) -> Self {
+                Self(value)
+            }
+
+            pub const fn get(self) -> $repr {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+pub(crate) use id;
+
+id! {
+    /// One running server process, numbered from 1 by the operator. Never reused in a cluster.
+    NodeId(u64)
+}
+id! {
+    /// Identity of a topic. A topic that is deleted and created again gets another one.
+    TopicId(u64)
+}
+id! {
+    /// Number of a partition inside its topic, from 0.
+    PartitionIndex(u32)
+}
+id! {
+    /// One consensus instance. Allocated by the metadata group and never reused.
+    RaftGroupId(u32)
+}
+id! {
+    /// Raft's term. At most one node leads in a term.
+    Term(u64)
+}
+id! {
+    /// The term as users see it: it increases with each leader of a partition.
+    LeaderEpoch(u64)
+}
+id! {
+    /// Identity of an idempotent producer.
+    ProducerId(u64)
+}
+id! {
+    /// Incarnation of an idempotent producer. A newer one fences the older ones. 0 to 32,767.
+    ProducerEpoch(u16)
+}
+id! {
+    /// Number of the first record of a batch within its producer, epoch and partition.
+    /// It wraps from 2,147,483,647 to 0, as in Kafka.
+    Sequence(u32)
+}
+
+/// One start of a node on one data directory: a number of the directory, drawn at random when it
+/// was fresh, and a count of starts. A directory that was wiped is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Incarnation(u64);
+
+impl Incarnation {
+    const START_BITS: u32 = 32;
+
+    pub const fn new(value: u64) -> Self {
+        Self(value)
+    }
+
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The first start on a fresh directory.
+    pub const fn first(directory: u32) -> Self {
+        Self(((directory as u64) << Self::START_BITS) | 1)
+    }
+
+    /// The next start on the same directory.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// Whether a node that once was `earlier` can be this one: the directory is the same, and no
+    /// start was forgotten.
+    pub const fn may_follow(self, earlier: Self) -> bool {
+        self.0 >> Self::START_BITS == earlier.0 >> Self::START_BITS && self.0 >= earlier.0
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (directory, start) = (self.0 >> Self::START_BITS, self.0 as u32);
+        write!(f, "start {start} of data directory {directory:08x}")
+    }
+}
+
+impl RaftGroupId {
+    /// The group that holds nodes, topics and placements. It exists in every cluster.
+    pub const METADATA: Self = Self::new(0);
+}
+
+impl Sequence {
+    const MODULUS: u32 = 1 << 31;
+
+    /// The sequence of the record that comes `count` records later.
+    #[must_use]
+    pub const fn advance(self, count: u32) -> Self {
+        Self((self.0 % Self::MODULUS).wrapping_add(count % Self::MODULUS) % Self::MODULUS)
+    }
+}
+
+impl Term {
+    pub const fn to_leader_epoch(self) -> LeaderEpoch {
+        LeaderEpoch::new(self.0)
+    }
+}
+
+impl LeaderEpoch {
+    pub const fn to_term(self) -> Term {
+        Term::new(self.0)
+    }
+}
+
+/// A partition: its topic's identity and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionId {
+    pub topic: TopicId,
+    pub index: PartitionIndex,
+}
+
+impl fmt::Display for PartitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.index)
+    }
+}
+
+/// Identity of a cluster: 16 random bytes, drawn when the cluster is born.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId([u8; 16]);
+
+impl ClusterId {
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// Reads the 32 hexadecimal digits that `Display` writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != 32 || !text.is_ascii() {
+            return None;
+        }
+        let mut bytes = [0; 16];
+        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let digits = std::str::from_utf8(digits).ok()?;
+            *byte = u8::from_str_radix(digits, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClusterId({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequence_wraps_where_kafka_wraps() {
+        assert_eq!(Sequence::new(0x7fff_ffff).advance(1), Sequence::new(0));
+        assert_eq!(Sequence::new(5).advance(7), Sequence::new(12));
+    }
+
+    #[test]
+    fn an_incarnation_follows_earlier_starts_on_its_own_directory() {
+        let first = Incarnation::first(7);
+        assert!(first.may_follow(first));
+        assert!(first.next().may_follow(first));
+        assert!(!first.may_follow(first.next()));
+        let wiped = Incarnation::first(8);
+        assert!(!wiped.may_follow(first) && !first.may_follow(wiped));
+        assert_eq!(
+            first.next().to_string(),
+            "start 2 of data directory 00000007"
+        );
+    }
+
+    #[test]
+    fn cluster_id_reads_what_it_writes() {
+        let id = ClusterId::new([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 254, 255]);
+        assert_eq!(ClusterId::parse(&id.to_string()), Some(id));
+        assert_eq!(ClusterId::parse("zz"), None);
+    }
+}

@@ -1,0 +1,31 @@
+//! The words of Flotilla: names, ids, positions in a log, record batches, limits and error codes.
+//!
+//! Every other crate speaks in these types. This crate does no I/O, knows no clock and no async
+//! runtime, and depends on nothing of ours.
+
+pub mod batch;
+mod cluster;
+mod error_code;
+mod ids;
+mod key_hash;
+pub mod limits;
+mod log;
+mod names;
+mod time;
+mod topic_config;
+
+pub use batch::{
+    BatchBuilder, BatchContents, BatchError, BatchProducer, Compression, Header, Record,
+    RecordBatch, RecordFault,
+};
+pub use cluster::{NodeAddresses, PartitionStatus};
+pub use error_code::ErrorCode;
+pub use ids::{
+    ClusterId, Incarnation, LeaderEpoch, NodeId, PartitionId, PartitionIndex, ProducerEpoch,
+    ProducerId, RaftGroupId, Sequence, Term, TopicId,
+};
+pub use key_hash::partition_of_key;
+pub use log::{LogId, LogIndex, Offset};
+pub use names::{NameError, TopicName};
+pub use time::Timestamp;
+pub use topic_config::{TopicConfig, TopicConfigError};

@@ -1,0 +1,76 @@
+//! Every limit of the broker, with its unit. A limit that is not here does not exist.
+
+/// Longest topic name, in bytes.
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+/// Most partitions that one topic can have.
+pub const TOPIC_PARTITIONS_MAX: u32 = 4_096;
+/// Most replicas of one partition.
+pub const REPLICATION_FACTOR_MAX: u32 = 7;
+/// Most topics in one list, describe or metadata request.
+pub const TOPICS_PER_REQUEST_MAX: usize = 1_000;
+
+/// Largest record (key, value and headers together) unless the topic says otherwise, in bytes.
+pub const RECORD_BYTES_DEFAULT: usize = 1 << 20;
+/// Largest record that a topic can be configured to take, in bytes.
+pub const RECORD_BYTES_MAX: usize = 8 << 20;
+/// Largest record batch as it is sent and stored, in bytes.
+pub const BATCH_BYTES_MAX: usize = RECORD_BYTES_MAX + (64 << 10);
+/// Largest record batch after decompression, in bytes. What claims more is a decompression bomb.
+pub const BATCH_DECOMPRESSED_BYTES_MAX: usize = 32 << 20;
+/// Most records in one batch.
+pub const BATCH_RECORDS_MAX: usize = 100_000;
+/// Most headers of one record.
+pub const RECORD_HEADERS_MAX: usize = 256;
+/// Most headers in one batch: an empty one takes two bytes there and dozens once it is read.
+pub const BATCH_HEADERS_MAX: usize = 1_000_000;
+
+/// Batches per producer and partition that are remembered, and so the most that may be in flight.
+pub const PRODUCER_BATCHES_IN_FLIGHT_MAX: usize = 5;
+/// Most producers that one partition remembers. The one that was silent longest is forgotten first.
+pub const PARTITION_PRODUCERS_MAX: usize = 10_000;
+/// A producer that wrote nothing for this long may be forgotten, in milliseconds.
+pub const PRODUCER_EXPIRY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// Bytes of records between two checkpoints of a partition.
+pub const CHECKPOINT_INTERVAL_BYTES: u64 = 32 << 20;
+/// Bytes of records between two rows of the sparse offset index.
+pub const OFFSET_INDEX_INTERVAL_BYTES: u64 = 256 << 10;
+/// Log entries between two rows of the sparse offset index.
+pub const OFFSET_INDEX_INTERVAL_ENTRIES: u32 = 512;
+
+/// Largest message on any gRPC connection, in bytes.
+pub const GRPC_MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// HTTP/2 frame on gRPC connections, in bytes, asked for by both sides.
+pub const GRPC_FRAME_BYTES: u32 = 1 << 20;
+/// HTTP/2 window of one stream, in bytes.
+pub const GRPC_STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// HTTP/2 window of one connection, in bytes.
+pub const GRPC_CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// Streams that one gRPC connection may have open.
+pub const GRPC_CONCURRENT_STREAMS_MAX: u32 = 1_024;
+/// A gRPC connection that was silent for this long is pinged, in milliseconds. With the time that the
+/// answer may take this is how long a producer waits for a node whose power was cut, which says nothing.
+pub const GRPC_KEEPALIVE_INTERVAL_MS: u64 = 4_000;
+/// A gRPC connection whose ping is not answered within this time is closed, in milliseconds.
+pub const GRPC_KEEPALIVE_TIMEOUT_MS: u64 = 4_000;
+
+/// Bytes of produce requests that one node holds before it answers `OVERLOADED`.
+pub const NODE_PRODUCE_BYTES_IN_FLIGHT_MAX: usize = 256 << 20;
+/// Requests of one produce stream that are in flight at a time.
+pub const PRODUCE_STREAM_IN_FLIGHT_MAX: usize = 256;
+/// Longest time a produce request waits for a majority, in milliseconds.
+pub const PRODUCE_TIMEOUT_MS_MAX: u32 = 120_000;
+/// Time a produce request waits for a majority unless it says otherwise, in milliseconds.
+pub const PRODUCE_TIMEOUT_MS_DEFAULT: u32 = 30_000;
+/// Most bytes in one fetch answer, in bytes.
+pub const FETCH_BYTES_MAX: usize = 8 << 20;
+/// Bytes in one fetch answer unless the request says otherwise.
+pub const FETCH_BYTES_DEFAULT: usize = 1 << 20;
+/// Longest long poll, in milliseconds.
+pub const FETCH_WAIT_MS_MAX: u32 = 60_000;
+
+const _: () = assert!(RECORD_BYTES_DEFAULT <= RECORD_BYTES_MAX);
+const _: () = assert!(RECORD_HEADERS_MAX <= BATCH_HEADERS_MAX);
+const _: () = assert!(BATCH_BYTES_MAX < GRPC_MESSAGE_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES_MAX < BATCH_DECOMPRESSED_BYTES_MAX);
+const _: () = assert!(OFFSET_INDEX_INTERVAL_BYTES < CHECKPOINT_INTERVAL_BYTES);
