@@ -1,0 +1,39 @@
+//! The greeting between nodes, as a frame body.
+
+use bytes::Bytes;
+use flotilla_types::{ClusterId, Incarnation, NodeId};
+use prost::Message;
+
+use crate::internal::v1;
+
+/// Who opens or answers a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hello {
+    pub format_version: u32,
+    pub cluster: ClusterId,
+    pub node: NodeId,
+    pub incarnation: Incarnation,
+}
+
+impl Hello {
+    pub fn encode(&self) -> Bytes {
+        let message = v1::Hello {
+            format_version: self.format_version,
+            cluster_id: Bytes::copy_from_slice(&self.cluster.to_bytes()),
+            node_id: self.node.get(),
+            incarnation: self.incarnation.get(),
+        };
+        message.encode_to_vec().into()
+    }
+
+    /// `None` if the bytes are not a greeting.
+    pub fn decode(body: Bytes) -> Option<Self> {
+        let message = v1::Hello::decode(body).ok()?;
+        Some(Self {
+            format_version: message.format_version,
+            cluster: ClusterId::new(message.cluster_id.as_ref().try_into().ok()?),
+            node: NodeId::new(message.node_id),
+            incarnation: Incarnation::new(message.incarnation),
+        })
+    }
+}
