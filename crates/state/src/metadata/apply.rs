@@ -1,0 +1,243 @@
+//! How a metadata command changes the state: checked whole first, then carried out whole.
+
+use std::collections::BTreeMap;
+
+use flotilla_types::limits::{REPLICATION_FACTOR_MAX, TOPIC_PARTITIONS_MAX};
+use flotilla_types::{
+    NodeId, ProducerId, RaftGroupId, TopicConfig, TopicConfigError, TopicId, TopicName,
+};
+
+use super::placement::{NodeLoad, place};
+use super::state::partition_id;
+use super::{
+    Applied, MetadataChange, MetadataCommand, MetadataOutcome, MetadataRejection, MetadataState,
+    Node, Partition, Topic,
+};
+
+/// Producer ids are signed on the wire, so none lies above this.
+const PRODUCER_ID_MAX: u64 = i64::MAX as u64;
+
+type Effect = Result<(MetadataOutcome, Option<MetadataChange>), MetadataRejection>;
+
+impl MetadataState {
+    pub fn apply(&mut self, command: &MetadataCommand) -> Applied {
+        let effect = match command {
+            MetadataCommand::RegisterNode {
+                id,
+                incarnation,
+                addresses,
+            } => self.register_node(Node {
+                id: *id,
+                incarnation: *incarnation,
+                addresses: addresses.clone(),
+            }),
+            MetadataCommand::CreateTopic {
+                name,
+                partitions,
+                replication_factor,
+                config,
+            } => self.create_topic(name, *partitions, *replication_factor, config),
+            MetadataCommand::AlterTopic { name, set, unset } => self.alter_topic(name, set, unset),
+            MetadataCommand::AddPartitions { name, total } => self.add_partitions(name, *total),
+            MetadataCommand::DeleteTopic { name } => self.delete_topic(name),
+            MetadataCommand::AllocateProducerIds { count } => self.allocate_producer_ids(*count),
+        };
+        let (outcome, change) =
+            effect.unwrap_or_else(|rejection| (MetadataOutcome::Rejected(rejection), None));
+        if change.is_some() {
+            self.version = self.version.saturating_add(1);
+        }
+        Applied { outcome, change }
+    }
+
+    fn register_node(&mut self, node: Node) -> Effect {
+        let id = node.id;
+        let known = self.nodes.get(&id);
+        if let Some(known) = known.filter(|known| !node.incarnation.may_follow(known.incarnation)) {
+            return Err(MetadataRejection::StaleIncarnation {
+                node: id,
+                current: known.incarnation,
+            });
+        }
+        let change = (known != Some(&node)).then_some(MetadataChange::Node { id });
+        self.nodes.insert(id, node);
+        Ok((MetadataOutcome::NodeRegistered, change))
+    }
+
+    fn create_topic(
+        &mut self,
+        name: &TopicName,
+        partitions: u32,
+        replication_factor: u32,
+        config: &[(String, String)],
+    ) -> Effect {
+        if self.topic_by_name.contains_key(name) {
+            return Err(MetadataRejection::TopicExists { name: name.clone() });
+        }
+        if !(1..=TOPIC_PARTITIONS_MAX).contains(&partitions) {
+            return Err(MetadataRejection::InvalidPartitionCount {
+                current: 0,
+                requested: partitions,
+            });
+        }
+        if !(1..=REPLICATION_FACTOR_MAX).contains(&replication_factor) {
+            return Err(MetadataRejection::InvalidReplicationFactor {
+                requested: replication_factor,
+            });
+        }
+        let id = self.next_topic;
+        let topic = Topic {
+            id,
+            name: name.clone(),
+            config: changed_config(TopicConfig::default(), config, &[])?,
+            replication_factor,
+            partitions: Vec::new(),
+        };
+        let after = id.get().checked_add(1);
+        let next_topic = TopicId::new(after.ok_or(MetadataRejection::IdsExhausted)?);
+        let change = self.grow(topic, partitions)?;
+        self.next_topic = next_topic;
+        Ok((MetadataOutcome::TopicCreated { id }, Some(change)))
+    }
+
+    fn alter_topic(
+        &mut self,
+        name: &TopicName,
+        set: &[(String, String)],
+        unset: &[String],
+    ) -> Effect {
+        let id = self.require_topic(name)?.id;
+        let topic = self
+            .topics
+            .get_mut(&id)
+            .expect("invariant: a required topic is there");
+        let config = changed_config(topic.config, set, unset)?;
+        let change = (config != topic.config).then_some(MetadataChange::TopicConfig { topic: id });
+        topic.config = config;
+        Ok((MetadataOutcome::TopicAltered { id }, change))
+    }
+
+    /// Asking for as many partitions as there are is not an error, so that a request whose answer was
+    /// lost can be sent again.
+    fn add_partitions(&mut self, name: &TopicName, total: u32) -> Effect {
+        let topic = self.require_topic(name)?;
+        let (id, current) = (topic.id, topic.partition_count());
+        if total < current || total > TOPIC_PARTITIONS_MAX {
+            return Err(MetadataRejection::InvalidPartitionCount {
+                current,
+                requested: total,
+            });
+        }
+        let added = total - current;
+        let change = match added {
+            0 => None,
+            _ => Some(self.grow(topic.clone(), added)?),
+        };
+        Ok((MetadataOutcome::PartitionsAdded { id, total }, change))
+    }
+
+    fn delete_topic(&mut self, name: &TopicName) -> Effect {
+        let id = self.require_topic(name)?.id;
+        let topic = self.topics.remove(&id);
+        self.topic_by_name.remove(name);
+        let raft_groups: Vec<_> = topic.iter().flat_map(Topic::raft_groups).collect();
+        for raft_group in &raft_groups {
+            self.partition_of_group.remove(raft_group);
+        }
+        let change = MetadataChange::GroupsRemoved {
+            topic: id,
+            raft_groups,
+        };
+        Ok((MetadataOutcome::TopicDeleted { id }, Some(change)))
+    }
+
+    fn allocate_producer_ids(&mut self, count: u32) -> Effect {
+        if count == 0 {
+            return Err(MetadataRejection::InvalidProducerIdCount);
+        }
+        let start = self.next_producer;
+        let end = start.get().checked_add(u64::from(count));
+        let end = end
+            .filter(|end| *end <= PRODUCER_ID_MAX)
+            .ok_or(MetadataRejection::IdsExhausted)?;
+        self.next_producer = ProducerId::new(end);
+        let outcome = MetadataOutcome::ProducerIdsAllocated {
+            ids: start..self.next_producer,
+        };
+        Ok((outcome, Some(MetadataChange::ProducerIds)))
+    }
+
+    fn require_topic(&self, name: &TopicName) -> Result<&Topic, MetadataRejection> {
+        self.topic_named(name)
+            .ok_or_else(|| MetadataRejection::UnknownTopic { name: name.clone() })
+    }
+
+    /// Places `added` more partitions of `topic` and puts the topic into the state.
+    fn grow(&mut self, mut topic: Topic, added: u32) -> Result<MetadataChange, MetadataRejection> {
+        let first_group = self.next_raft_group;
+        let next_group = first_group
+            .get()
+            .checked_add(added)
+            .ok_or(MetadataRejection::IdsExhausted)?;
+        let (have, want) = (self.nodes.len(), topic.replication_factor);
+        let placed = place(self.node_loads(), added, want).ok_or_else(|| {
+            let have = u32::try_from(have).unwrap_or(u32::MAX);
+            MetadataRejection::NotEnoughNodes { have, want }
+        })?;
+        let indexes = topic.partition_count()..;
+        for ((group, index), replicas) in (first_group.get()..).zip(indexes).zip(placed) {
+            let raft_group = RaftGroupId::new(group);
+            self.partition_of_group
+                .insert(raft_group, partition_id(topic.id, index));
+            topic.partitions.push(Partition {
+                raft_group,
+                replicas,
+            });
+        }
+        self.next_raft_group = RaftGroupId::new(next_group);
+        let change = MetadataChange::GroupsAdded {
+            topic: topic.id,
+            raft_groups: first_group..self.next_raft_group,
+        };
+        self.topic_by_name.insert(topic.name.clone(), topic.id);
+        self.topics.insert(topic.id, topic);
+        Ok(change)
+    }
+
+    fn node_loads(&self) -> Vec<NodeLoad> {
+        let mut loads: BTreeMap<NodeId, NodeLoad> = self
+            .nodes
+            .keys()
+            .map(|id| (*id, NodeLoad::idle(*id)))
+            .collect();
+        for (_, partition) in self.partitions() {
+            for replica in &partition.replicas {
+                if let Some(load) = loads.get_mut(replica) {
+                    load.replicas += 1;
+                }
+            }
+            if let Some(load) = loads.get_mut(&partition.preferred_leader()) {
+                load.preferred_leaders += 1;
+            }
+        }
+        loads.into_values().collect()
+    }
+}
+
+fn changed_config(
+    mut config: TopicConfig,
+    set: &[(String, String)],
+    unset: &[String],
+) -> Result<TopicConfig, TopicConfigError> {
+    let defaults = TopicConfig::default().entries();
+    for key in unset {
+        let default = defaults.iter().find(|(name, _)| name == key);
+        let (name, value) =
+            default.ok_or_else(|| TopicConfigError::UnknownKey { key: key.clone() })?;
+        config.set(name, value)?;
+    }
+    for (key, value) in set {
+        config.set(key, value)?;
+    }
+    Ok(config)
+}

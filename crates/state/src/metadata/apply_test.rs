@@ -1,0 +1,311 @@
+use std::collections::BTreeSet;
+
+use flotilla_types::limits::TOPIC_PARTITIONS_MAX;
+use flotilla_types::{
+    ErrorCode, Incarnation, NodeId, PartitionId, PartitionIndex, ProducerId, RaftGroupId,
+    TopicConfig, TopicId,
+};
+
+use super::test_commands::{apply, cluster, create, delete, name, pairs, register};
+use super::{MetadataChange, MetadataCommand, MetadataOutcome, MetadataRejection, MetadataState};
+
+fn group(id: u32) -> RaftGroupId {
+    RaftGroupId::new(id)
+}
+
+fn alter(topic: &str, set: &[(&str, &str)], unset: &[&str]) -> MetadataCommand {
+    MetadataCommand::AlterTopic {
+        name: name(topic),
+        set: pairs(set),
+        unset: unset.iter().map(|key| (*key).to_owned()).collect(),
+    }
+}
+
+fn add_partitions(topic: &str, total: u32) -> MetadataCommand {
+    MetadataCommand::AddPartitions {
+        name: name(topic),
+        total,
+    }
+}
+
+/// The rejection of a command, which must have left the state as it was.
+fn rejected(state: &mut MetadataState, command: &MetadataCommand) -> MetadataRejection {
+    let before = state.clone();
+    let applied = state.apply(command);
+    assert_eq!(applied.change, None);
+    assert_eq!(*state, before);
+    match applied.outcome {
+        MetadataOutcome::Rejected(rejection) => rejection,
+        other => panic!("not rejected: {other:?}"),
+    }
+}
+
+#[test]
+fn a_created_topic_is_placed_and_found() {
+    let mut state = cluster(3);
+    let (outcome, change) = apply(&mut state, &create("orders", 4, 2));
+    let id = TopicId::new(1);
+    assert_eq!(outcome, MetadataOutcome::TopicCreated { id });
+    assert_eq!(
+        change,
+        MetadataChange::GroupsAdded {
+            topic: id,
+            raft_groups: group(1)..group(5)
+        }
+    );
+    let topic = state.topic_named(&name("orders")).unwrap();
+    assert_eq!(state.topic(id), Some(topic));
+    assert_eq!(topic.partition_count(), 4);
+    assert_eq!(topic.config, TopicConfig::default());
+    for (partition_id, partition) in state.partitions() {
+        assert_eq!(state.partition(partition_id), Some(partition));
+        assert_eq!(
+            state.partition_of_group(partition.raft_group),
+            Some(partition_id)
+        );
+    }
+    let on_nodes = (1..=3).map(|id| state.partitions_on(NodeId::new(id)).count());
+    assert_eq!(on_nodes.collect::<Vec<_>>(), [3, 3, 2]);
+    let beyond = PartitionId {
+        topic: id,
+        index: PartitionIndex::new(4),
+    };
+    assert_eq!(state.partition(beyond), None);
+}
+
+#[test]
+fn topics_are_listed_by_name() {
+    let mut state = cluster(1);
+    for topic in ["b", "c", "a"] {
+        let _ = apply(&mut state, &create(topic, 1, 1));
+    }
+    let names: Vec<_> = state.topics().map(|topic| topic.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+}
+
+#[test]
+fn a_topic_that_cannot_be_created_is_refused_with_its_reason() {
+    let mut state = cluster(2);
+    let _ = apply(&mut state, &create("orders", 1, 1));
+    let config = MetadataCommand::CreateTopic {
+        name: name("new"),
+        partitions: 1,
+        replication_factor: 1,
+        config: pairs(&[("retention_ms", "soon")]),
+    };
+    let expected = [
+        (create("orders", 1, 1), ErrorCode::TopicExists),
+        (create("new", 0, 1), ErrorCode::InvalidArgument),
+        (
+            create("new", TOPIC_PARTITIONS_MAX + 1, 1),
+            ErrorCode::InvalidArgument,
+        ),
+        (create("new", 1, 0), ErrorCode::InvalidArgument),
+        (create("new", 1, 8), ErrorCode::InvalidArgument),
+        (create("new", 1, 3), ErrorCode::NotEnoughNodes),
+        (config, ErrorCode::ConfigInvalid),
+    ];
+    for (command, code) in expected {
+        assert_eq!(rejected(&mut state, &command).code(), code, "{command:?}");
+    }
+    assert_eq!(
+        rejected(&mut state, &create("new", 1, 3)),
+        MetadataRejection::NotEnoughNodes { have: 2, want: 3 }
+    );
+}
+
+#[test]
+fn configuration_changes_as_a_whole_or_not_at_all() {
+    let mut state = cluster(1);
+    let _ = apply(&mut state, &create("orders", 1, 1));
+    let _ = apply(
+        &mut state,
+        &alter(
+            "orders",
+            &[("retention_ms", "5000"), ("max_record_bytes", "100")],
+            &[],
+        ),
+    );
+    let half_wrong = alter(
+        "orders",
+        &[("retention_ms", "6000"), ("nonsense", "1")],
+        &[],
+    );
+    assert_eq!(
+        rejected(&mut state, &half_wrong).code(),
+        ErrorCode::ConfigInvalid
+    );
+    let unset_unknown = alter("orders", &[], &["nonsense"]);
+    assert_eq!(
+        rejected(&mut state, &unset_unknown).code(),
+        ErrorCode::ConfigInvalid
+    );
+    let _ = apply(&mut state, &alter("orders", &[], &["max_record_bytes"]));
+    let expected = TopicConfig {
+        retention_ms: Some(5_000),
+        ..TopicConfig::default()
+    };
+    assert_eq!(state.topic_named(&name("orders")).unwrap().config, expected);
+}
+
+#[test]
+fn a_command_without_effect_leaves_the_version() {
+    let mut state = cluster(1);
+    let _ = apply(&mut state, &create("orders", 2, 1));
+    let version = state.version();
+    for command in [
+        register(1, 1),
+        alter("orders", &[("retention_bytes", "-1")], &[]),
+        add_partitions("orders", 2),
+    ] {
+        let applied = state.apply(&command);
+        assert_eq!(applied.change, None, "{command:?}");
+        assert!(!matches!(applied.outcome, MetadataOutcome::Rejected(_)));
+    }
+    assert_eq!(state.version(), version);
+    let _ = apply(&mut state, &add_partitions("orders", 3));
+    assert_eq!(state.version(), version + 1);
+}
+
+#[test]
+fn partitions_are_added_behind_those_that_exist() {
+    let mut state = cluster(3);
+    let _ = apply(&mut state, &create("orders", 2, 2));
+    let before = state.topic_named(&name("orders")).unwrap().clone();
+    let (outcome, change) = apply(&mut state, &add_partitions("orders", 5));
+    assert_eq!(
+        outcome,
+        MetadataOutcome::PartitionsAdded {
+            id: before.id,
+            total: 5
+        }
+    );
+    assert_eq!(
+        change,
+        MetadataChange::GroupsAdded {
+            topic: before.id,
+            raft_groups: group(3)..group(6)
+        }
+    );
+    let after = state.topic_named(&name("orders")).unwrap();
+    assert_eq!(after.partitions[..2], before.partitions);
+    assert!(
+        after.partitions[2..]
+            .iter()
+            .all(|added| added.replicas.len() == 2)
+    );
+    for total in [4, 0, TOPIC_PARTITIONS_MAX + 1] {
+        assert_eq!(
+            rejected(&mut state, &add_partitions("orders", total)),
+            MetadataRejection::InvalidPartitionCount {
+                current: 5,
+                requested: total
+            }
+        );
+    }
+}
+
+#[test]
+fn a_deleted_topic_is_gone_and_its_groups_are_never_used_again() {
+    let mut state = cluster(1);
+    let _ = apply(&mut state, &create("orders", 2, 1));
+    assert!(!state.is_removed(group(1)));
+    let (_, change) = apply(&mut state, &delete("orders"));
+    assert_eq!(
+        change,
+        MetadataChange::GroupsRemoved {
+            topic: TopicId::new(1),
+            raft_groups: vec![group(1), group(2)]
+        }
+    );
+    assert!(state.is_removed(group(1)) && state.is_removed(group(2)));
+    assert!(!state.is_removed(group(3)), "not given out yet");
+    assert!(!state.is_removed(RaftGroupId::METADATA));
+    assert_eq!(state.topic_named(&name("orders")), None);
+    assert_eq!(state.partition_of_group(group(1)), None);
+
+    let _ = apply(&mut state, &create("orders", 1, 1));
+    let again = state.topic_named(&name("orders")).unwrap();
+    assert_eq!(again.id, TopicId::new(2));
+    assert_eq!(again.partitions[0].raft_group, group(3));
+}
+
+#[test]
+fn commands_for_unknown_topics_are_refused() {
+    let mut state = cluster(1);
+    for command in [
+        delete("absent"),
+        add_partitions("absent", 2),
+        alter("absent", &[], &[]),
+    ] {
+        let rejection = rejected(&mut state, &command);
+        assert_eq!(rejection.code(), ErrorCode::UnknownTopic);
+    }
+}
+
+#[test]
+fn another_data_directory_cannot_register_over_the_known_one() {
+    let mut state = MetadataState::new();
+    let known = Incarnation::first(9);
+    let _ = apply(&mut state, &register(1, known.next().get()));
+    let wiped = Incarnation::first(10).next().next();
+    assert_eq!(
+        rejected(&mut state, &register(1, wiped.get())),
+        MetadataRejection::StaleIncarnation {
+            node: NodeId::new(1),
+            current: known.next()
+        }
+    );
+}
+
+#[test]
+fn an_older_incarnation_cannot_register_over_a_newer_one() {
+    let mut state = MetadataState::new();
+    let _ = apply(&mut state, &register(1, 3));
+    assert_eq!(
+        rejected(&mut state, &register(1, 2)),
+        MetadataRejection::StaleIncarnation {
+            node: NodeId::new(1),
+            current: Incarnation::new(3)
+        }
+    );
+    let _ = apply(&mut state, &register(1, 4));
+    let node = state.node(NodeId::new(1)).unwrap();
+    assert_eq!(node.incarnation, Incarnation::new(4));
+}
+
+#[test]
+fn producer_ids_are_given_out_once() {
+    let mut state = MetadataState::new();
+    let mut seen = BTreeSet::new();
+    for count in [1, 1_000, 7] {
+        let command = MetadataCommand::AllocateProducerIds { count };
+        let (outcome, _) = apply(&mut state, &command);
+        let MetadataOutcome::ProducerIdsAllocated { ids } = outcome else {
+            panic!("no ids: {outcome:?}");
+        };
+        assert_eq!(ids.end.get() - ids.start.get(), u64::from(count));
+        assert!((ids.start.get()..ids.end.get()).all(|id| seen.insert(id)));
+    }
+    let none = MetadataCommand::AllocateProducerIds { count: 0 };
+    assert_eq!(
+        rejected(&mut state, &none),
+        MetadataRejection::InvalidProducerIdCount
+    );
+}
+
+#[test]
+fn ids_that_run_out_are_refused() {
+    let mut state = cluster(1);
+    state.next_raft_group = group(u32::MAX - 1);
+    assert_eq!(
+        rejected(&mut state, &create("orders", 2, 1)),
+        MetadataRejection::IdsExhausted
+    );
+    state.next_producer = ProducerId::new(i64::MAX as u64);
+    let command = MetadataCommand::AllocateProducerIds { count: 1 };
+    assert_eq!(
+        rejected(&mut state, &command),
+        MetadataRejection::IdsExhausted
+    );
+}

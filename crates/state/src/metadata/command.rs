@@ -1,0 +1,199 @@
+//! What the metadata group can be told, and how that is written into a log entry: a format byte,
+//! then CBOR. The numbers of variants and fields are permanent.
+
+use flotilla_types::{Incarnation, NodeAddresses, NodeId, TopicName};
+use minicbor::{Decode, Encode};
+
+use crate::{DecodeError, wire};
+
+const FORMAT: u8 = 1;
+const WHAT: &str = "metadata command";
+
+/// A decision that every node of the cluster applies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetadataCommand {
+    /// A node has started: this is where it listens now.
+    RegisterNode {
+        id: NodeId,
+        incarnation: Incarnation,
+        addresses: NodeAddresses,
+    },
+    CreateTopic {
+        name: TopicName,
+        partitions: u32,
+        replication_factor: u32,
+        /// Keys and values of `TopicConfig`; what is not here has its default.
+        config: Vec<(String, String)>,
+    },
+    /// Changes all of these keys, or none.
+    AlterTopic {
+        name: TopicName,
+        set: Vec<(String, String)>,
+        /// Keys that get their default back.
+        unset: Vec<String>,
+    },
+    /// Grows a topic to `total` partitions.
+    AddPartitions {
+        name: TopicName,
+        total: u32,
+    },
+    DeleteTopic {
+        name: TopicName,
+    },
+    /// Reserves `count` producer ids that nobody ever had.
+    AllocateProducerIds {
+        count: u32,
+    },
+}
+
+#[derive(Encode, Decode)]
+enum CommandBody {
+    #[n(0)]
+    RegisterNode {
+        #[n(0)]
+        id: u64,
+        #[n(1)]
+        incarnation: u64,
+        #[n(2)]
+        client_address: String,
+        #[n(3)]
+        peer_address: String,
+    },
+    #[n(1)]
+    CreateTopic {
+        #[n(0)]
+        name: String,
+        #[n(1)]
+        partitions: u32,
+        #[n(2)]
+        replication_factor: u32,
+        #[n(3)]
+        config: Vec<(String, String)>,
+    },
+    #[n(2)]
+    AlterTopic {
+        #[n(0)]
+        name: String,
+        #[n(1)]
+        set: Vec<(String, String)>,
+        #[n(2)]
+        unset: Vec<String>,
+    },
+    #[n(3)]
+    AddPartitions {
+        #[n(0)]
+        name: String,
+        #[n(1)]
+        total: u32,
+    },
+    #[n(4)]
+    DeleteTopic {
+        #[n(0)]
+        name: String,
+    },
+    #[n(5)]
+    AllocateProducerIds {
+        #[n(0)]
+        count: u32,
+    },
+}
+
+impl MetadataCommand {
+    pub fn encode(&self) -> Vec<u8> {
+        wire::encode(FORMAT, &CommandBody::from_command(self.clone()))
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        wire::decode::<CommandBody>(WHAT, FORMAT, bytes)?.into_command()
+    }
+}
+
+impl CommandBody {
+    fn from_command(command: MetadataCommand) -> Self {
+        let text = |name: TopicName| name.as_str().to_owned();
+        match command {
+            MetadataCommand::RegisterNode {
+                id,
+                incarnation,
+                addresses,
+            } => Self::RegisterNode {
+                id: id.get(),
+                incarnation: incarnation.get(),
+                client_address: addresses.client,
+                peer_address: addresses.peer,
+            },
+            MetadataCommand::CreateTopic {
+                name,
+                partitions,
+                replication_factor,
+                config,
+            } => Self::CreateTopic {
+                name: text(name),
+                partitions,
+                replication_factor,
+                config,
+            },
+            MetadataCommand::AlterTopic { name, set, unset } => Self::AlterTopic {
+                name: text(name),
+                set,
+                unset,
+            },
+            MetadataCommand::AddPartitions { name, total } => Self::AddPartitions {
+                name: text(name),
+                total,
+            },
+            MetadataCommand::DeleteTopic { name } => Self::DeleteTopic { name: text(name) },
+            MetadataCommand::AllocateProducerIds { count } => Self::AllocateProducerIds { count },
+        }
+    }
+
+    fn into_command(self) -> Result<MetadataCommand, DecodeError> {
+        Ok(match self {
+            Self::RegisterNode {
+                id,
+                incarnation,
+                client_address,
+                peer_address,
+            } => MetadataCommand::RegisterNode {
+                id: NodeId::new(id),
+                incarnation: Incarnation::new(incarnation),
+                addresses: NodeAddresses {
+                    client: client_address,
+                    peer: peer_address,
+                },
+            },
+            Self::CreateTopic {
+                name,
+                partitions,
+                replication_factor,
+                config,
+            } => MetadataCommand::CreateTopic {
+                name: parse_name(&name)?,
+                partitions,
+                replication_factor,
+                config,
+            },
+            Self::AlterTopic { name, set, unset } => MetadataCommand::AlterTopic {
+                name: parse_name(&name)?,
+                set,
+                unset,
+            },
+            Self::AddPartitions { name, total } => MetadataCommand::AddPartitions {
+                name: parse_name(&name)?,
+                total,
+            },
+            Self::DeleteTopic { name } => MetadataCommand::DeleteTopic {
+                name: parse_name(&name)?,
+            },
+            Self::AllocateProducerIds { count } => MetadataCommand::AllocateProducerIds { count },
+        })
+    }
+}
+
+/// Names were checked before they were proposed, so one that is no name is damage.
+fn parse_name(text: &str) -> Result<TopicName, DecodeError> {
+    TopicName::parse(text).map_err(|_| DecodeError::Contradiction {
+        what: WHAT,
+        contradiction: "a topic name is not one",
+    })
+}

@@ -1,0 +1,215 @@
+//! The metadata state as bytes: the Raft snapshot of the metadata group, and what a node starts from.
+
+use std::collections::BTreeSet;
+
+use flotilla_types::limits::TOPIC_PARTITIONS_MAX;
+use flotilla_types::{
+    Incarnation, NodeAddresses, NodeId, ProducerId, RaftGroupId, TopicConfig, TopicId, TopicName,
+};
+use minicbor::{Decode, Encode};
+
+use super::state::partition_id;
+use super::{MetadataState, Node, Partition, Topic};
+use crate::{DecodeError, wire};
+
+const FORMAT: u8 = 1;
+const WHAT: &str = "metadata image";
+
+#[derive(Encode, Decode)]
+struct StateImage {
+    #[n(0)]
+    version: u64,
+    #[n(1)]
+    nodes: Vec<NodeImage>,
+    #[n(2)]
+    topics: Vec<TopicImage>,
+    #[n(3)]
+    next_topic: u64,
+    #[n(4)]
+    next_raft_group: u32,
+    #[n(5)]
+    next_producer: u64,
+}
+
+#[derive(Encode, Decode)]
+struct NodeImage {
+    #[n(0)]
+    id: u64,
+    #[n(1)]
+    incarnation: u64,
+    #[n(2)]
+    client_address: String,
+    #[n(3)]
+    peer_address: String,
+}
+
+#[derive(Encode, Decode)]
+struct TopicImage {
+    #[n(0)]
+    id: u64,
+    #[n(1)]
+    name: String,
+    /// Every key with its value, so that a default that changes leaves old topics alone.
+    #[n(2)]
+    config: Vec<(String, String)>,
+    #[n(3)]
+    replication_factor: u32,
+    #[n(4)]
+    partitions: Vec<PartitionImage>,
+}
+
+#[derive(Encode, Decode)]
+struct PartitionImage {
+    #[n(0)]
+    raft_group: u32,
+    #[n(1)]
+    replicas: Vec<u64>,
+}
+
+impl MetadataState {
+    /// Equal states have equal bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let image = StateImage {
+            version: self.version,
+            nodes: self.nodes.values().map(node_image).collect(),
+            topics: self.topics.values().map(topic_image).collect(),
+            next_topic: self.next_topic.get(),
+            next_raft_group: self.next_raft_group.get(),
+            next_producer: self.next_producer.get(),
+        };
+        wire::encode(FORMAT, &image)
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let image: StateImage = wire::decode(WHAT, FORMAT, bytes)?;
+        let mut state = Self {
+            version: image.version,
+            next_topic: TopicId::new(image.next_topic),
+            next_raft_group: RaftGroupId::new(image.next_raft_group),
+            next_producer: ProducerId::new(image.next_producer),
+            ..Self::new()
+        };
+        for node in image.nodes {
+            let node = restore_node(node);
+            ensure(
+                state.nodes.insert(node.id, node).is_none(),
+                "a node occurs twice",
+            )?;
+        }
+        for topic in image.topics {
+            state.restore_topic(topic)?;
+        }
+        Ok(state)
+    }
+
+    fn restore_topic(&mut self, image: TopicImage) -> Result<(), DecodeError> {
+        let topic = decode_topic(image)?;
+        ensure(
+            topic.id < self.next_topic,
+            "a topic has an id of the future",
+        )?;
+        for (raft_group, index) in topic.raft_groups().zip(0..) {
+            ensure(
+                raft_group < self.next_raft_group && raft_group != RaftGroupId::METADATA,
+                "a partition has a group that was not given out",
+            )?;
+            let partition = partition_id(topic.id, index);
+            ensure(
+                self.partition_of_group
+                    .insert(raft_group, partition)
+                    .is_none(),
+                "two partitions share a group",
+            )?;
+        }
+        ensure(
+            self.topic_by_name
+                .insert(topic.name.clone(), topic.id)
+                .is_none(),
+            "a topic name occurs twice",
+        )?;
+        ensure(
+            self.topics.insert(topic.id, topic).is_none(),
+            "a topic id occurs twice",
+        )
+    }
+}
+
+fn ensure(holds: bool, contradiction: &'static str) -> Result<(), DecodeError> {
+    wire::ensure(WHAT, holds, contradiction)
+}
+
+fn node_image(node: &Node) -> NodeImage {
+    NodeImage {
+        id: node.id.get(),
+        incarnation: node.incarnation.get(),
+        client_address: node.addresses.client.clone(),
+        peer_address: node.addresses.peer.clone(),
+    }
+}
+
+fn restore_node(image: NodeImage) -> Node {
+    Node {
+        id: NodeId::new(image.id),
+        incarnation: Incarnation::new(image.incarnation),
+        addresses: NodeAddresses {
+            client: image.client_address,
+            peer: image.peer_address,
+        },
+    }
+}
+
+fn topic_image(topic: &Topic) -> TopicImage {
+    let config = topic.config.entries();
+    let partitions = topic.partitions.iter().map(|partition| PartitionImage {
+        raft_group: partition.raft_group.get(),
+        replicas: partition.replicas.iter().map(|node| node.get()).collect(),
+    });
+    TopicImage {
+        id: topic.id.get(),
+        name: topic.name.as_str().to_owned(),
+        config: config.map(|(key, value)| (key.to_owned(), value)).into(),
+        replication_factor: topic.replication_factor,
+        partitions: partitions.collect(),
+    }
+}
+
+fn decode_topic(image: TopicImage) -> Result<Topic, DecodeError> {
+    let contradiction = |contradiction| DecodeError::Contradiction {
+        what: WHAT,
+        contradiction,
+    };
+    let name =
+        TopicName::parse(&image.name).map_err(|_| contradiction("a topic name is not one"))?;
+    let mut config = TopicConfig::default();
+    for (key, value) in &image.config {
+        config
+            .set(key, value)
+            .map_err(|_| contradiction("a topic configuration is not one"))?;
+    }
+    ensure(
+        image.partitions.len() <= TOPIC_PARTITIONS_MAX as usize,
+        "a topic has too many partitions",
+    )?;
+    let partitions = image.partitions.iter().map(decode_partition);
+    Ok(Topic {
+        id: TopicId::new(image.id),
+        name,
+        config,
+        replication_factor: image.replication_factor,
+        partitions: partitions.collect::<Result<_, _>>()?,
+    })
+}
+
+fn decode_partition(image: &PartitionImage) -> Result<Partition, DecodeError> {
+    let replicas: Vec<_> = image.replicas.iter().copied().map(NodeId::new).collect();
+    let distinct: BTreeSet<_> = replicas.iter().collect();
+    ensure(!replicas.is_empty(), "a partition has no replica")?;
+    ensure(
+        distinct.len() == replicas.len(),
+        "a partition has two replicas on one node",
+    )?;
+    Ok(Partition {
+        raft_group: RaftGroupId::new(image.raft_group),
+        replicas,
+    })
+}

@@ -1,0 +1,164 @@
+//! Random commands against the invariants of the metadata state, and random bytes against decoding.
+
+use std::collections::BTreeSet;
+
+use flotilla_types::{Incarnation, NodeAddresses, NodeId, RaftGroupId};
+use proptest::prelude::*;
+
+use super::test_commands::{cluster, create, delete, name, register};
+use super::{MetadataCommand, MetadataOutcome, MetadataState};
+
+fn topic() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["a", "b", "orders", "payments.v2"])
+}
+
+fn config() -> impl Strategy<Value = Vec<(String, String)>> {
+    let key = prop::sample::select(vec![
+        "retention_ms",
+        "retention_bytes",
+        "max_record_bytes",
+        "x",
+    ]);
+    let value = prop::sample::select(vec!["-1", "1", "5000000", "soon"]);
+    prop::collection::vec(
+        (key.prop_map(str::to_owned), value.prop_map(str::to_owned)),
+        0..3,
+    )
+}
+
+fn command() -> impl Strategy<Value = MetadataCommand> {
+    prop_oneof![
+        (1_u64..6, 1_u64..4, "[a-z]{0,8}").prop_map(|(id, incarnation, host)| {
+            MetadataCommand::RegisterNode {
+                id: NodeId::new(id),
+                incarnation: Incarnation::new(incarnation),
+                addresses: NodeAddresses {
+                    client: format!("{host}:7400"),
+                    peer: format!("{host}:7401"),
+                },
+            }
+        }),
+        (topic(), 0_u32..9, 0_u32..5, config()).prop_map(
+            |(topic, partitions, replication_factor, config)| MetadataCommand::CreateTopic {
+                name: name(topic),
+                partitions,
+                replication_factor,
+                config,
+            }
+        ),
+        (topic(), config(), config()).prop_map(|(topic, set, unset)| {
+            MetadataCommand::AlterTopic {
+                name: name(topic),
+                set,
+                unset: unset.into_iter().map(|(key, _)| key).collect(),
+            }
+        }),
+        (topic(), 0_u32..12).prop_map(|(topic, total)| MetadataCommand::AddPartitions {
+            name: name(topic),
+            total,
+        }),
+        topic().prop_map(delete),
+        (0_u32..100).prop_map(|count| MetadataCommand::AllocateProducerIds { count }),
+    ]
+}
+
+/// What must be true of every state.
+fn assert_sound(state: &MetadataState, groups_ever: &mut BTreeSet<RaftGroupId>) {
+    let mut groups = BTreeSet::new();
+    for topic in state.topics() {
+        assert_eq!(state.topic_named(&topic.name), Some(topic));
+        assert_eq!(state.topic(topic.id), Some(topic));
+    }
+    for (id, partition) in state.partitions() {
+        assert!(groups.insert(partition.raft_group), "a group serves twice");
+        assert_eq!(state.partition_of_group(partition.raft_group), Some(id));
+        assert!(!state.is_removed(partition.raft_group));
+        let nodes: BTreeSet<_> = partition.replicas.iter().collect();
+        assert_eq!(nodes.len(), partition.replicas.len());
+        assert!(nodes.iter().all(|node| state.node(**node).is_some()));
+    }
+    for gone in groups_ever.difference(&groups) {
+        assert!(state.is_removed(*gone));
+    }
+    groups_ever.extend(groups);
+}
+
+proptest! {
+    #[test]
+    fn every_state_is_sound_and_alike_on_every_node(
+        commands in prop::collection::vec(command(), 1..60),
+        image_after in any::<prop::sample::Index>(),
+    ) {
+        let mut state = cluster(2);
+        let mut other = state.clone();
+        let mut groups_ever = BTreeSet::new();
+        let mut groups_before: BTreeSet<RaftGroupId> = BTreeSet::new();
+        for (position, command) in commands.iter().enumerate() {
+            let before = state.clone();
+            let applied = state.apply(command);
+            prop_assert_eq!(applied.change.is_some(), state != before);
+            prop_assert_eq!(state.version() > before.version(), state != before);
+            if matches!(applied.outcome, MetadataOutcome::Rejected(_)) {
+                prop_assert_eq!(&state, &before);
+            }
+            assert_sound(&state, &mut groups_ever);
+            let groups: BTreeSet<_> = state.partitions().map(|(_, p)| p.raft_group).collect();
+            let born = groups.difference(&groups_before);
+            let latest = groups_before.last().copied();
+            prop_assert!(born.into_iter().all(|id| latest.is_none_or(|latest| *id > latest)));
+            groups_before.extend(groups);
+
+            let decoded = MetadataCommand::decode(&command.encode()).unwrap();
+            prop_assert_eq!(&decoded, command);
+            prop_assert_eq!(other.apply(&decoded), applied);
+            if image_after.index(commands.len()) == position {
+                other = MetadataState::decode(&other.encode()).unwrap();
+            }
+        }
+        prop_assert_eq!(other.encode(), state.encode());
+        prop_assert_eq!(other, state);
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let framed = [&[1], &bytes[..]].concat();
+        for bytes in [&bytes, &framed] {
+            if let Ok(command) = MetadataCommand::decode(bytes) {
+                let _ = cluster(3).apply(&command);
+            }
+            let _ = MetadataState::decode(bytes);
+        }
+    }
+
+    #[test]
+    fn damaged_images_are_read_or_refused(
+        position in any::<prop::sample::Index>(),
+        flipped in 1_u8..=255,
+    ) {
+        let mut state = cluster(3);
+        let _ = state.apply(&create("orders", 4, 3));
+        let _ = state.apply(&create("payments", 2, 1));
+        let mut image = state.encode();
+        *position.get_mut(&mut image) ^= flipped;
+        if let Ok(mut damaged) = MetadataState::decode(&image) {
+            let _ = damaged.apply(&register(9, 1));
+            let _ = damaged.apply(&create("more", 4, 2));
+            let _ = damaged.apply(&delete("orders"));
+            let _ = damaged.apply(&MetadataCommand::AllocateProducerIds { count: u32::MAX });
+            let _ = damaged.encode();
+        }
+    }
+}
+
+#[test]
+fn commands_have_the_bytes_that_were_promised() {
+    assert_eq!(delete("ab").encode(), [1, 0x82, 4, 0x81, 0x62, b'a', b'b']);
+    assert_eq!(
+        create("t", 3, 1).encode(),
+        [1, 0x82, 1, 0x84, 0x61, b't', 3, 1, 0x80]
+    );
+    assert!(MetadataCommand::decode(&[1, 0x82, 4, 0x81, 0x61, b'/']).is_err());
+    assert!(MetadataCommand::decode(&[2, 0x82, 4, 0x81, 0x61, b'a']).is_err());
+    assert!(MetadataCommand::decode(&[1, 0x82, 4, 0x81, 0x61, b'a', 0]).is_err());
+    assert!(MetadataCommand::decode(&[]).is_err());
+}

@@ -1,0 +1,106 @@
+//! What applying a metadata command answers, and what the caller has to carry out.
+
+use std::ops::Range;
+
+use flotilla_types::limits::{REPLICATION_FACTOR_MAX, TOPIC_PARTITIONS_MAX};
+use flotilla_types::{
+    ErrorCode, Incarnation, NodeId, ProducerId, RaftGroupId, TopicConfigError, TopicId, TopicName,
+};
+
+/// The result of one command.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    pub outcome: MetadataOutcome,
+    /// What is different now, or `None` if the command had no effect.
+    pub change: Option<MetadataChange>,
+}
+
+/// What the proposer is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetadataOutcome {
+    NodeRegistered,
+    TopicCreated {
+        id: TopicId,
+    },
+    TopicAltered {
+        id: TopicId,
+    },
+    /// The topic now has `total` partitions.
+    PartitionsAdded {
+        id: TopicId,
+        total: u32,
+    },
+    TopicDeleted {
+        id: TopicId,
+    },
+    /// These ids belong to the proposer alone, for ever.
+    ProducerIdsAllocated {
+        ids: Range<ProducerId>,
+    },
+    Rejected(MetadataRejection),
+}
+
+/// Why a command did not fit the state that it met.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MetadataRejection {
+    #[error("the topic configuration is refused")]
+    ConfigInvalid(#[from] TopicConfigError),
+    #[error("this cluster has given out all ids of a kind")]
+    IdsExhausted,
+    #[error(
+        "a topic has 1 to {TOPIC_PARTITIONS_MAX} partitions and never loses one: \
+         it has {current}, and {requested} were asked for"
+    )]
+    InvalidPartitionCount { current: u32, requested: u32 },
+    #[error("producer ids are given out in blocks of at least one")]
+    InvalidProducerIdCount,
+    #[error("the replication factor is 1 to {REPLICATION_FACTOR_MAX}, not {requested}")]
+    InvalidReplicationFactor { requested: u32 },
+    #[error("{want} replicas need {want} nodes, and the cluster has {have}")]
+    NotEnoughNodes { have: u32, want: u32 },
+    #[error("node {node} has already registered as {current}, which this start cannot follow")]
+    StaleIncarnation { node: NodeId, current: Incarnation },
+    #[error("topic {name} exists")]
+    TopicExists { name: TopicName },
+    #[error("there is no topic {name}")]
+    UnknownTopic { name: TopicName },
+}
+
+impl MetadataRejection {
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::ConfigInvalid(_) => ErrorCode::ConfigInvalid,
+            Self::IdsExhausted => ErrorCode::Internal,
+            Self::InvalidPartitionCount { .. }
+            | Self::InvalidProducerIdCount
+            | Self::InvalidReplicationFactor { .. }
+            | Self::StaleIncarnation { .. } => ErrorCode::InvalidArgument,
+            Self::NotEnoughNodes { .. } => ErrorCode::NotEnoughNodes,
+            Self::TopicExists { .. } => ErrorCode::TopicExists,
+            Self::UnknownTopic { .. } => ErrorCode::UnknownTopic,
+        }
+    }
+}
+
+/// What is different after a command. The caller starts and stops replicas and refreshes what it
+/// derived from the old state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetadataChange {
+    /// A node joined or came back, perhaps with other addresses.
+    Node { id: NodeId },
+    /// A topic was created, or has more partitions: these groups are new.
+    GroupsAdded {
+        topic: TopicId,
+        raft_groups: Range<RaftGroupId>,
+    },
+    /// A topic has another configuration.
+    TopicConfig { topic: TopicId },
+    /// A topic is gone, and so are its groups and their data.
+    GroupsRemoved {
+        topic: TopicId,
+        raft_groups: Vec<RaftGroupId>,
+    },
+    /// Producer ids were given out. Nothing to do.
+    ProducerIds,
+}

@@ -1,0 +1,114 @@
+//! The replicated state of the metadata group and the questions that can be asked of it.
+
+use std::collections::BTreeMap;
+
+use flotilla_types::{
+    NodeId, PartitionId, PartitionIndex, ProducerId, RaftGroupId, TopicId, TopicName,
+};
+
+use super::{Node, Partition, Topic};
+
+/// What every node knows of the cluster after the same entries. It starts empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataState {
+    pub(super) version: u64,
+    pub(super) nodes: BTreeMap<NodeId, Node>,
+    pub(super) topics: BTreeMap<TopicId, Topic>,
+    pub(super) next_topic: TopicId,
+    pub(super) next_raft_group: RaftGroupId,
+    pub(super) next_producer: ProducerId,
+    /// Derived from `topics`, as is `partition_of_group`.
+    pub(super) topic_by_name: BTreeMap<TopicName, TopicId>,
+    pub(super) partition_of_group: BTreeMap<RaftGroupId, PartitionId>,
+}
+
+impl Default for MetadataState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MetadataState {
+    pub fn new() -> Self {
+        Self {
+            version: 0,
+            nodes: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            next_topic: TopicId::new(1),
+            next_raft_group: RaftGroupId::new(RaftGroupId::METADATA.get() + 1),
+            next_producer: ProducerId::new(0),
+            topic_by_name: BTreeMap::new(),
+            partition_of_group: BTreeMap::new(),
+        }
+    }
+
+    /// Grows with every command that has an effect. Equal versions are equal states.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// By id.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    pub fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
+    /// By name.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.topic_by_name
+            .values()
+            .filter_map(|id| self.topics.get(id))
+    }
+
+    pub fn topic(&self, id: TopicId) -> Option<&Topic> {
+        self.topics.get(&id)
+    }
+
+    pub fn topic_named(&self, name: &TopicName) -> Option<&Topic> {
+        self.topics.get(self.topic_by_name.get(name)?)
+    }
+
+    pub fn partition(&self, id: PartitionId) -> Option<&Partition> {
+        self.topics.get(&id.topic)?.partition(id.index)
+    }
+
+    /// Which partition a Raft group is, unless it is gone.
+    pub fn partition_of_group(&self, raft_group: RaftGroupId) -> Option<PartitionId> {
+        self.partition_of_group.get(&raft_group).copied()
+    }
+
+    /// Whether the group existed and was deleted. Ids are never given out twice, so a replica whose
+    /// group is removed may drop its data; one whose group is not known yet may not.
+    pub fn is_removed(&self, raft_group: RaftGroupId) -> bool {
+        raft_group != RaftGroupId::METADATA
+            && raft_group < self.next_raft_group
+            && !self.partition_of_group.contains_key(&raft_group)
+    }
+
+    /// Every partition, by topic id and index.
+    pub fn partitions(&self) -> impl Iterator<Item = (PartitionId, &Partition)> {
+        self.topics.values().flat_map(|topic| {
+            topic
+                .partitions
+                .iter()
+                .zip(0..)
+                .map(|(partition, index)| (partition_id(topic.id, index), partition))
+        })
+    }
+
+    /// The partitions that have a replica on `node`.
+    pub fn partitions_on(&self, node: NodeId) -> impl Iterator<Item = (PartitionId, &Partition)> {
+        self.partitions()
+            .filter(move |(_, partition)| partition.replicas.contains(&node))
+    }
+}
+
+pub(super) fn partition_id(topic: TopicId, index: u32) -> PartitionId {
+    PartitionId {
+        topic,
+        index: PartitionIndex::new(index),
+    }
+}

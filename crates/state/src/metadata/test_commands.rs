@@ -1,0 +1,57 @@
+//! Commands that the tests of this module share.
+
+use flotilla_types::{Incarnation, NodeAddresses, NodeId, TopicName};
+
+use super::{MetadataChange, MetadataCommand, MetadataOutcome, MetadataState};
+
+pub(super) fn name(text: &str) -> TopicName {
+    TopicName::parse(text).unwrap()
+}
+
+pub(super) fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    pairs.iter().map(owned).collect()
+}
+
+pub(super) fn register(id: u64, incarnation: u64) -> MetadataCommand {
+    MetadataCommand::RegisterNode {
+        id: NodeId::new(id),
+        incarnation: Incarnation::new(incarnation),
+        addresses: NodeAddresses {
+            client: format!("node{id}:7400"),
+            peer: format!("node{id}:7401"),
+        },
+    }
+}
+
+pub(super) fn create(topic: &str, partitions: u32, replication_factor: u32) -> MetadataCommand {
+    MetadataCommand::CreateTopic {
+        name: name(topic),
+        partitions,
+        replication_factor,
+        config: Vec::new(),
+    }
+}
+
+pub(super) fn delete(topic: &str) -> MetadataCommand {
+    MetadataCommand::DeleteTopic { name: name(topic) }
+}
+
+/// A cluster of nodes 1 to `count`.
+pub(super) fn cluster(count: u64) -> MetadataState {
+    let mut state = MetadataState::new();
+    for id in 1..=count {
+        let _ = state.apply(&register(id, 1));
+    }
+    state
+}
+
+/// Applies a command that has to have an effect.
+pub(super) fn apply(
+    state: &mut MetadataState,
+    command: &MetadataCommand,
+) -> (MetadataOutcome, MetadataChange) {
+    let applied = state.apply(command);
+    let change = applied.change.expect("the command has an effect");
+    (applied.outcome, change)
+}
