@@ -1,0 +1,267 @@
+//! Three nodes with real storage and real links in one process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flotilla_storage::{Seams, Storage, StorageConfig};
+use flotilla_types::batch::BatchProducer;
+use flotilla_types::{
+    BatchBuilder, ClusterId, Compression, NodeId, Offset, ProducerEpoch, ProducerId, RaftGroupId,
+    RecordBatch, Sequence, Timestamp, TopicConfig,
+};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_stream::wrappers::TcpListenerStream;
+
+use crate::{GroupSpec, Opened, Partition, RaftConfig, RaftNode, TcpConnector};
+
+const GROUP: RaftGroupId = RaftGroupId::new(1);
+const LIMIT: Duration = Duration::from_secs(20);
+
+struct Cluster {
+    directories: Vec<TempDir>,
+    addresses: Vec<SocketAddr>,
+    nodes: Vec<Option<Running>>,
+}
+
+struct Running {
+    node: Arc<RaftNode>,
+    storage: Storage,
+    partition: Partition,
+    server: JoinHandle<()>,
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        show_logs();
+        let mut cluster = Self {
+            directories: (0..3).map(|_| TempDir::new().unwrap()).collect(),
+            addresses: Vec::new(),
+            nodes: Vec::new(),
+        };
+        let mut listeners = Vec::new();
+        for _ in 0..3 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            cluster.addresses.push(listener.local_addr().unwrap());
+            listeners.push(listener);
+        }
+        for (at, listener) in listeners.into_iter().enumerate() {
+            let running = cluster.run(at, listener).await;
+            cluster.nodes.push(Some(running));
+        }
+        cluster
+    }
+
+    async fn run(&self, at: usize, listener: TcpListener) -> Running {
+        let mut config = StorageConfig::new(self.directories[at].path());
+        config.journal_file_bytes = 4 << 20;
+        config.segment_bytes_target = 1 << 20;
+        let storage = Storage::open(config, Seams::real()).unwrap();
+        let identity = storage
+            .adopt_identity(ClusterId::new([7; 16]), NodeId::new(at as u64 + 1))
+            .unwrap();
+        let connector = Arc::new(TcpConnector::default());
+        let node = RaftNode::start(RaftConfig::default(), storage.clone(), identity, connector);
+        for (peer, address) in self.addresses.iter().enumerate() {
+            node.set_peer(NodeId::new(peer as u64 + 1), &address.to_string(), None);
+        }
+        let serving = tonic::transport::Server::builder()
+            .add_service(node.peer_service())
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let server = tokio::spawn(async move { serving.await.unwrap() });
+        let replicas = (1..=3).map(NodeId::new).collect();
+        let opened = node
+            .open_partition(GroupSpec {
+                id: GROUP,
+                replicas,
+            })
+            .await
+            .unwrap();
+        let Opened::Serving(partition) = opened else {
+            panic!("no replica of this node is damaged");
+        };
+        Running {
+            node,
+            storage,
+            partition,
+            server,
+        }
+    }
+
+    /// Stops a node without warning the others: nothing is handed over.
+    async fn stop(&mut self, at: usize) {
+        let running = self.nodes[at].take().unwrap();
+        running.server.abort();
+        running.node.shutdown(Duration::ZERO).await;
+        let storage = running.storage.clone();
+        tokio::task::spawn_blocking(move || storage.close())
+            .await
+            .unwrap();
+    }
+
+    async fn restart(&mut self, at: usize) {
+        let listener = TcpListener::bind(self.addresses[at]).await.unwrap();
+        let running = self.run(at, listener).await;
+        self.nodes[at] = Some(running);
+    }
+
+    fn partition(&self, at: usize) -> &Partition {
+        &self.nodes[at].as_ref().unwrap().partition
+    }
+
+    /// The node that leads, once one does and knows it.
+    async fn leader(&self) -> usize {
+        let (_, alive) = self
+            .nodes
+            .iter()
+            .enumerate()
+            .find(|(_, node)| node.is_some())
+            .unwrap();
+        let watching = &alive.as_ref().unwrap().partition;
+        let running = |node: NodeId| self.nodes[node.get() as usize - 1].is_some();
+        let leadership =
+            watching.wait_leadership(|leadership| leadership.leader.is_some_and(running));
+        let leadership = timeout(LIMIT, leadership).await.unwrap().unwrap();
+        leadership.leader.unwrap().get() as usize - 1
+    }
+
+    /// Appends on whichever node leads, again and again until it is acknowledged.
+    async fn append(&self, batch: &RecordBatch) -> Offset {
+        let appending = async {
+            loop {
+                let partition = self.partition(self.leader().await);
+                let outcome = match partition.submit(batch, now()).await {
+                    Ok(ticket) => ticket.wait().await,
+                    Err(error) => Err(error),
+                };
+                match outcome {
+                    Ok(appended) => return appended.base_offset,
+                    Err(error) => tracing::info!(%error, "appending again"),
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(LIMIT, appending).await.unwrap()
+    }
+
+    async fn assert_holds(&self, at: usize, from: u64, end: u64) {
+        let partition = self.partition(at);
+        let caught_up = partition.wait_readable(Offset::new(end - 1));
+        timeout(LIMIT, caught_up).await.unwrap();
+        let mut next = Offset::new(from);
+        let mut cursor = None;
+        while next.get() < end {
+            let read = partition.read(next, cursor, 1 << 20).await.unwrap();
+            for bytes in read.batches {
+                let batch = RecordBatch::parse(bytes).unwrap();
+                assert_eq!(batch.base_offset(), next);
+                let records = batch.records().unwrap();
+                assert_eq!(
+                    records[0].value.as_deref(),
+                    Some(value(next.get()).as_slice())
+                );
+                next = batch.end_offset();
+            }
+            cursor = read.cursor;
+        }
+        assert_eq!(next.get(), end);
+    }
+}
+
+/// What happened is printed when a test fails and `RUST_LOG` asks for it.
+pub(crate) fn show_logs() {
+    // A test before this one may have done it.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_test_writer()
+        .try_init();
+}
+
+fn now() -> Timestamp {
+    let since_epoch = std::time::UNIX_EPOCH.elapsed().unwrap();
+    Timestamp::from_millis(since_epoch.as_millis() as i64)
+}
+
+fn value(number: u64) -> Vec<u8> {
+    let mut value = number.to_be_bytes().to_vec();
+    value.resize(64 << 10, number as u8);
+    value
+}
+
+fn batch(number: u64) -> RecordBatch {
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder
+        .push(now(), None, Some(&value(number)), &[])
+        .unwrap();
+    let producer = BatchProducer {
+        id: ProducerId::new(9),
+        epoch: ProducerEpoch::new(0),
+        base_sequence: Sequence::new(number as u32),
+    };
+    builder.build(Some(producer)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_leader_goes_on_where_the_old_one_stopped() {
+    let mut cluster = Cluster::start().await;
+    for number in 0..20 {
+        assert_eq!(cluster.append(&batch(number)).await, Offset::new(number));
+    }
+    let leader = cluster.leader().await;
+    cluster.stop(leader).await;
+    for number in 20..40 {
+        assert_eq!(cluster.append(&batch(number)).await, Offset::new(number));
+    }
+    cluster.restart(leader).await;
+    for at in 0..3 {
+        cluster.assert_holds(at, 0, 40).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_batch_keeps_its_offset_across_leaders() {
+    let mut cluster = Cluster::start().await;
+    for number in 0..3 {
+        cluster.append(&batch(number)).await;
+    }
+    let leader = cluster.leader().await;
+    cluster.stop(leader).await;
+    assert_eq!(cluster.append(&batch(2)).await, Offset::new(2));
+    assert_eq!(cluster.append(&batch(3)).await, Offset::new(3));
+}
+
+/// The trap: a snapshot of the latest state would make the follower skip retained records.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_whose_records_were_retired_gets_every_record_that_is_left() {
+    let mut cluster = Cluster::start().await;
+    cluster.append(&batch(0)).await;
+    let leader = cluster.leader().await;
+    let away = (leader + 1) % 3;
+    cluster.stop(away).await;
+    // Three checkpoint intervals of 32 MiB, of which retention by size keeps the newest two.
+    let records = 3 * (32 << 20) / (64 << 10) + 200;
+    for number in 1..records {
+        cluster.append(&batch(number)).await;
+    }
+    let mut config = TopicConfig::default();
+    config.set("retention_bytes", "41943040").unwrap();
+    let partition = cluster.partition(leader).clone();
+    while partition.retain(now(), &config).await.unwrap() {}
+    let log_start = partition.log_start();
+    assert!(log_start > Offset::ZERO);
+    let group = partition.group().clone();
+    let purged = async {
+        while group.log.bounds().last_purged.is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LIMIT, purged).await.unwrap();
+
+    cluster.restart(away).await;
+    cluster.assert_holds(away, log_start.get(), records).await;
+    let behind = cluster.partition(away).read(Offset::ZERO, None, 1).await;
+    assert!(matches!(behind, Err(crate::ReadError::OutOfRange { .. })));
+}

@@ -1,0 +1,40 @@
+//! Many Raft groups on one node: the only place that knows openraft, and the links between nodes.
+//!
+//! ```text
+//!   Partition::submit ── propose ── openraft ──┬── LogStore ── journal of the node
+//!        (stamps offsets)                      └── Network ─── lanes to the peers
+//!   Partition::read ──── positions ── PartitionCell ◄── apply
+//! ```
+//!
+//! Callers see partitions and metadata; terms, votes, log indexes and snapshots stay inside. This
+//! crate knows neither the public API nor topics: a partition is a group with an id.
+
+mod codec;
+mod config;
+mod group;
+mod groups;
+mod ledger;
+mod log_store;
+mod machine;
+mod metadata;
+mod node;
+mod partition;
+mod peer;
+mod positions;
+mod rows;
+mod standing;
+mod type_config;
+
+pub use codec::DecodeError;
+pub use config::{RaftConfig, RaftConfigError};
+pub use group::{Leadership, ProposeError, ReplicaProgress};
+pub use metadata::Metadata;
+pub use node::{GroupSpec, OpenGroupError, Opened, RaftNode};
+pub use partition::{AppendError, Appended, Partition, Ticket};
+pub use peer::{ConnectError, Connector, PeerService, TcpConnector};
+pub use positions::{Batches, Cursor, ReadError};
+
+#[cfg(test)]
+mod cluster_test;
+#[cfg(test)]
+mod log_store_test;

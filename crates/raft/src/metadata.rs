@@ -1,0 +1,98 @@
+//! The metadata group's replica on this node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flotilla_state::metadata::{MetadataCommand, MetadataOutcome, MetadataState};
+use flotilla_types::{LogIndex, NodeId};
+use tokio::sync::watch;
+
+use crate::group::{Group, Leadership, ProposeError};
+use crate::machine::MetadataCell;
+use crate::type_config::Reply;
+
+/// Entries after which the log is cut and replaced by an image of the whole state.
+const ENTRIES_PER_IMAGE: u64 = 1_000;
+
+/// A replica of the metadata. Clones are handles on the same one.
+#[derive(Clone)]
+pub struct Metadata {
+    group: Group,
+    cell: Arc<MetadataCell>,
+}
+
+impl Metadata {
+    pub(crate) fn new(group: Group, cell: Arc<MetadataCell>) -> Self {
+        Self { group, cell }
+    }
+
+    /// The metadata as this node has applied it, and every change of it.
+    pub fn watch(&self) -> watch::Receiver<Arc<MetadataState>> {
+        self.cell.watch()
+    }
+
+    pub fn leadership(&self) -> Leadership {
+        self.group.leadership()
+    }
+
+    /// Waits for a leadership that `accept` agrees with; `None` if the group stops.
+    pub async fn wait_leadership(
+        &self,
+        accept: impl Fn(&Leadership) -> bool,
+    ) -> Option<Leadership> {
+        self.group.wait_leadership(accept).await
+    }
+
+    /// Waits until this node, if it leads, has applied everything that earlier leaders committed.
+    /// Before that its metadata may be as old as its last image.
+    pub async fn wait_settled(&self) -> Result<(), ProposeError> {
+        let term = self.group.require_leading()?;
+        let mut applied = self.cell.watch_applied_term();
+        let settled = applied.wait_for(|applied| *applied >= Some(term));
+        let deposed = self
+            .group
+            .wait_leadership(|leadership| leadership.epoch != term.to_leader_epoch());
+        let unsettled = ProposeError::Unsettled {
+            group: self.group.id,
+        };
+        tokio::select! {
+            result = settled => result.map(drop).map_err(|_| unsettled),
+            _ = deposed => Err(unsettled),
+        }
+    }
+
+    /// Proposes a command on the leader and waits until it is applied here.
+    pub async fn propose(
+        &self,
+        command: &MetadataCommand,
+    ) -> Result<MetadataOutcome, ProposeError> {
+        match self.group.propose_and_wait(command.encode().into()).await? {
+            Reply::Metadata(outcome) => Ok(*outcome),
+            Reply::Partition(_) | Reply::None => {
+                unreachable!("invariant: a metadata command is answered by the metadata")
+            }
+        }
+    }
+
+    /// Hands leadership to another replica; false if it did not get there in time.
+    pub async fn transfer_leader(&self, to: NodeId, limit: Duration) -> bool {
+        self.group.transfer_leader(to, limit).await
+    }
+
+    pub fn voters(&self) -> Vec<NodeId> {
+        self.group.voters()
+    }
+
+    pub(crate) fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// The entry up to which the log should be replaced by an image.
+    pub(crate) fn image_due(&self) -> Option<LogIndex> {
+        if self.cell.entries_since_image() < ENTRIES_PER_IMAGE {
+            return None;
+        }
+        let (applied, _) = self.cell.applied();
+        applied.map(|id| LogIndex::new(id.index))
+    }
+}

@@ -1,0 +1,448 @@
+//! A partition's replica on this node: the leader appends to it, everyone reads from it.
+//!
+//! The appender is a lock, not a task. Whoever holds it hands out base offsets and proposes in that
+//! order, in one leadership. What was proposed and is not applied yet is kept beside the applied
+//! state, so that producers are judged as apply will judge them.
+//!
+//! Invariant: in one leadership, batches enter the log in the order of their base offsets. If one
+//! of them is refused, those behind it no longer fit, and apply makes them no-ops; the appender then
+//! waits until all are answered and starts again from the applied state.
+
+use std::sync::Arc;
+
+use flotilla_state::partition::{
+    Admission, Outcome, PartitionCommand, PartitionState, PendingBatches, Rejection, RetentionStep,
+    encode_append,
+};
+use flotilla_types::batch::BatchProducer;
+use flotilla_types::{LogIndex, Offset, RaftGroupId, RecordBatch, Term, Timestamp, TopicConfig};
+use tokio::sync::oneshot;
+
+use crate::group::{Group, Leadership, ProposeError, ReplicaProgress};
+use crate::ledger::{Ledger, Unanswered};
+use crate::machine::{PartitionCell, Published};
+use crate::positions::{self, Batches, Cursor, ReadError};
+use crate::type_config::Reply;
+
+/// Where an appended batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    pub base_offset: Offset,
+    pub end_offset: Offset,
+    /// The batch was appended before, by an earlier attempt.
+    pub duplicate: bool,
+    pub term: Term,
+}
+
+/// Why a batch was not appended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+}
+
+/// A replica. Clones are handles on the same one.
+#[derive(Clone)]
+pub struct Partition {
+    group: Group,
+    cell: Arc<PartitionCell>,
+    appender: Arc<Appender>,
+}
+
+struct Appender {
+    order: tokio::sync::Mutex<Order>,
+    ledger: Arc<Ledger>,
+}
+
+/// What the holder of the appender knows.
+struct Order {
+    /// The leadership in which batches are being proposed.
+    term: Option<Term>,
+    last_timestamp: Timestamp,
+}
+
+/// An accepted batch whose outcome is still open.
+#[must_use = "the batch is acknowledged only by `wait`"]
+pub struct Ticket(Accepted);
+
+enum Accepted {
+    Settled(Appended),
+    Proposed(
+        oneshot::Receiver<Result<Appended, AppendError>>,
+        RaftGroupId,
+    ),
+    /// An earlier attempt of the same batch is on its way.
+    Following {
+        partition: Partition,
+        producer: Option<BatchProducer>,
+        record_count: u32,
+        end_offset: Offset,
+        term: Term,
+    },
+}
+
+impl Partition {
+    pub(crate) fn new(group: Group, cell: Arc<PartitionCell>) -> Self {
+        let appender = Appender {
+            order: tokio::sync::Mutex::new(Order {
+                term: None,
+                last_timestamp: Timestamp::from_millis(0),
+            }),
+            ledger: Arc::default(),
+        };
+        Self {
+            group,
+            cell,
+            appender: Arc::new(appender),
+        }
+    }
+
+    pub fn raft_group(&self) -> RaftGroupId {
+        self.group.id
+    }
+
+    pub fn leadership(&self) -> Leadership {
+        self.group.leadership()
+    }
+
+    pub fn is_leader(&self) -> bool {
+        self.group.leading_term().is_some()
+    }
+
+    /// Waits for a leadership that `accept` agrees with; `None` if the group stops.
+    pub async fn wait_leadership(
+        &self,
+        accept: impl Fn(&Leadership) -> bool,
+    ) -> Option<Leadership> {
+        self.group.wait_leadership(accept).await
+    }
+
+    /// Waits until the replica is closed on this node.
+    pub async fn wait_stopped(&self) {
+        self.group.wait_leadership(|_| false).await;
+    }
+
+    pub fn log_start(&self) -> Offset {
+        self.cell.published().log_start
+    }
+
+    pub fn high_watermark(&self) -> Offset {
+        self.cell.published().high_watermark
+    }
+
+    /// Waits until there is something at `offset`, or the log start has passed it.
+    pub async fn wait_readable(&self, offset: Offset) {
+        let mut published = self.cell.watch();
+        // An error means that the group stopped; then there is nothing to wait for.
+        let _ = published
+            .wait_for(|now| now.high_watermark > offset || now.log_start > offset)
+            .await;
+    }
+
+    /// Bytes of record batches that retention counts.
+    pub fn retained_bytes(&self) -> u64 {
+        self.cell.with_state(PartitionState::retained_bytes)
+    }
+
+    pub fn progress(&self) -> Vec<ReplicaProgress> {
+        self.group.progress()
+    }
+
+    /// Reads batches from `offset` on, at least one if there is one. The cursor of the last read
+    /// spares a look-up.
+    pub async fn read(
+        &self,
+        offset: Offset,
+        cursor: Option<Cursor>,
+        bytes_max: usize,
+    ) -> Result<Batches, ReadError> {
+        positions::read(&self.group.log, &self.cell, (offset, cursor), bytes_max).await
+    }
+
+    /// The first offset whose record is not older than `timestamp`; the log end if all are.
+    pub async fn offset_at(&self, timestamp: Timestamp) -> Result<Offset, ReadError> {
+        positions::offset_at(&self.group.log, &self.cell, timestamp).await
+    }
+
+    /// Gives the batch its offsets and proposes it. Batches of one producer must be submitted one
+    /// after the other; their outcomes may be awaited together.
+    pub async fn submit(&self, batch: &RecordBatch, now: Timestamp) -> Result<Ticket, AppendError> {
+        let producer = batch.producer();
+        let record_count = batch.record_count();
+        loop {
+            let mut order = self.appender.order.lock().await;
+            let term = self.lead(&mut order).await?;
+            order.last_timestamp = order.last_timestamp.max(now);
+            let admission = {
+                let ledger = self.appender.ledger.entries.lock();
+                self.cell
+                    .with_state(|state| state.check(producer, record_count, &ledger.pending))
+            };
+            match admission {
+                Admission::Append { base_offset } => {
+                    return Ok(self.propose_batch(batch, base_offset, &order).await);
+                }
+                Admission::Duplicate {
+                    base_offset,
+                    end_offset,
+                } => {
+                    return Ok(Ticket(Accepted::Settled(Appended {
+                        base_offset,
+                        end_offset,
+                        duplicate: true,
+                        term,
+                    })));
+                }
+                Admission::Pending { end_offset, .. } => {
+                    return Ok(Ticket(Accepted::Following {
+                        partition: self.clone(),
+                        producer,
+                        record_count,
+                        end_offset,
+                        term,
+                    }));
+                }
+                Admission::InFlightFull => {
+                    let high_watermark = self.high_watermark();
+                    drop(order);
+                    self.wait_past(high_watermark, term).await;
+                }
+                Admission::Rejected(rejection) => return Err(rejection.into()),
+            }
+        }
+    }
+
+    /// Makes sure that this node leads and that the applied state is complete for its term.
+    async fn lead(&self, order: &mut Order) -> Result<Term, AppendError> {
+        let term = self.group.require_leading()?;
+        let broken = self.appender.ledger.entries.lock().broken;
+        if order.term == Some(term) && !broken {
+            return Ok(term);
+        }
+        order.term = None;
+        self.appender.ledger.wait_answered().await;
+        self.wait_applied_in(term).await?;
+        let mut ledger = self.appender.ledger.entries.lock();
+        ledger.pending.clear();
+        ledger.broken = false;
+        order.term = Some(term);
+        order.last_timestamp = self.cell.with_state(PartitionState::now);
+        Ok(term)
+    }
+
+    /// Makes sure that this node leads and has applied all that earlier leaders acknowledged: only
+    /// then does its high watermark count everything that was ever acknowledged.
+    pub async fn wait_settled(&self) -> Result<(), AppendError> {
+        let term = self.group.require_leading()?;
+        self.wait_applied_in(term).await
+    }
+
+    /// Waits until an entry of `term`, the blank one with which it began, is applied: then so is
+    /// everything that earlier leaders committed.
+    async fn wait_applied_in(&self, term: Term) -> Result<(), AppendError> {
+        let mut published = self.cell.watch();
+        let unsettled = AppendError::Propose(ProposeError::Unsettled {
+            group: self.group.id,
+        });
+        let applied = published.wait_for(|now| now.applied_term >= Some(term));
+        let deposed = self.group.wait_leadership(|leadership| {
+            leadership.epoch != term.to_leader_epoch() || leadership.leader != Some(self.group.node)
+        });
+        tokio::select! {
+            result = applied => result.map(drop).map_err(|_| unsettled),
+            _ = deposed => Err(unsettled),
+        }
+    }
+
+    async fn wait_past(&self, high_watermark: Offset, term: Term) {
+        let mut published = self.cell.watch();
+        let moved = published.wait_for(|now| now.high_watermark > high_watermark);
+        let deposed = self
+            .group
+            .wait_leadership(|leadership| leadership.epoch != term.to_leader_epoch());
+        tokio::select! {
+            _ = moved => {}
+            _ = deposed => {}
+        }
+    }
+
+    /// `order` proves that the caller holds the appender and has a term to propose in.
+    async fn propose_batch(
+        &self,
+        batch: &RecordBatch,
+        base_offset: Offset,
+        order: &Order,
+    ) -> Ticket {
+        let term = order
+            .term
+            .expect("invariant: `lead` set the term of the appender");
+        let epoch = term.to_leader_epoch();
+        let command = encode_append(order.last_timestamp, batch, base_offset, epoch);
+        {
+            let mut ledger = self.appender.ledger.entries.lock();
+            ledger
+                .pending
+                .push(base_offset, batch.producer(), batch.record_count());
+            ledger.unanswered += 1;
+        }
+        let (answer, receiver) = oneshot::channel();
+        let unanswered = Unanswered {
+            ledger: self.appender.ledger.clone(),
+            cell: self.cell.clone(),
+            group: self.group.id,
+            answer: Some(answer),
+        };
+        let on_outcome = move |outcome: Result<Reply, ProposeError>| {
+            unanswered.settle(appended(outcome, term));
+        };
+        self.group.propose(command, term, on_outcome).await;
+        Ticket(Accepted::Proposed(receiver, self.group.id))
+    }
+
+    /// Proposes what retention asks for, if anything, and returns whether it did.
+    pub async fn retain(&self, now: Timestamp, config: &TopicConfig) -> Result<bool, AppendError> {
+        let Some(step) = self
+            .cell
+            .with_state(|state| state.retention_step(now, config))
+        else {
+            return Ok(false);
+        };
+        if step == RetentionStep::CloseSegment {
+            tracing::debug!(group = %self.group.id, "closing the segment of a quiet partition");
+        }
+        self.propose_command(&step.into_command(), now).await?;
+        Ok(true)
+    }
+
+    /// Moves the log start to `before`, unless it is there or beyond already, and returns where it is.
+    pub async fn delete_records(
+        &self,
+        before: Offset,
+        now: Timestamp,
+    ) -> Result<Offset, AppendError> {
+        let command = PartitionCommand::TrimTo { log_start: before };
+        match self.propose_command(&command, now).await? {
+            Outcome::Trimmed { log_start } => Ok(log_start),
+            _ => unreachable!("invariant: a trim is answered as a trim"),
+        }
+    }
+
+    async fn propose_command(
+        &self,
+        command: &PartitionCommand,
+        now: Timestamp,
+    ) -> Result<Outcome, AppendError> {
+        let timestamp = self.cell.with_state(PartitionState::now).max(now);
+        let reply = self
+            .group
+            .propose_and_wait(command.encode(timestamp))
+            .await?;
+        match reply {
+            Reply::Partition(Outcome::Rejected(rejection)) => Err(rejection.into()),
+            Reply::Partition(outcome) => Ok(outcome),
+            Reply::Metadata(_) | Reply::None => {
+                unreachable!("invariant: a partition's command is answered by the partition")
+            }
+        }
+    }
+
+    /// Hands leadership to another replica; false if it did not get there in time.
+    pub async fn transfer_leader(
+        &self,
+        to: flotilla_types::NodeId,
+        limit: std::time::Duration,
+    ) -> bool {
+        self.group.transfer_leader(to, limit).await
+    }
+
+    pub(crate) fn group(&self) -> &Group {
+        &self.group
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<PartitionCell> {
+        &self.cell
+    }
+
+    /// The entry up to which the log should be purged but is not yet.
+    pub(crate) fn purge_due(&self) -> Option<LogIndex> {
+        let Published { purge_point, .. } = self.cell.published();
+        let purged = self.group.log.bounds().last_purged.map(|id| id.index);
+        purge_point.filter(|point| Some(*point) > purged)
+    }
+}
+
+fn appended(outcome: Result<Reply, ProposeError>, term: Term) -> Result<Appended, AppendError> {
+    match outcome? {
+        Reply::Partition(Outcome::Appended {
+            base_offset,
+            end_offset,
+        }) => Ok(Appended {
+            base_offset,
+            end_offset,
+            duplicate: false,
+            term,
+        }),
+        Reply::Partition(Outcome::Duplicate {
+            base_offset,
+            end_offset,
+        }) => Ok(Appended {
+            base_offset,
+            end_offset,
+            duplicate: true,
+            term,
+        }),
+        Reply::Partition(Outcome::Rejected(rejection)) => Err(rejection.into()),
+        Reply::Partition(Outcome::Trimmed { .. } | Outcome::SegmentClosed)
+        | Reply::Metadata(_)
+        | Reply::None => unreachable!("invariant: an append is answered as an append"),
+    }
+}
+
+impl Ticket {
+    /// The outcome, once the batch is stored on a majority.
+    pub async fn wait(self) -> Result<Appended, AppendError> {
+        match self.0 {
+            Accepted::Settled(appended) => Ok(appended),
+            Accepted::Proposed(receiver, group) => {
+                let stopped = AppendError::Propose(ProposeError::Stopped { group });
+                receiver.await.unwrap_or(Err(stopped))
+            }
+            Accepted::Following {
+                partition,
+                producer,
+                record_count,
+                end_offset,
+                term,
+            } => {
+                partition
+                    .wait_past(end_offset_before(end_offset), term)
+                    .await;
+                let nothing_pending = PendingBatches::new();
+                let admission = partition
+                    .cell
+                    .with_state(|state| state.check(producer, record_count, &nothing_pending));
+                match admission {
+                    Admission::Duplicate {
+                        base_offset,
+                        end_offset,
+                    } => Ok(Appended {
+                        base_offset,
+                        end_offset,
+                        duplicate: true,
+                        term,
+                    }),
+                    _ => Err(AppendError::Propose(ProposeError::ResultUnknown {
+                        group: partition.group.id,
+                    })),
+                }
+            }
+        }
+    }
+}
+
+/// The offset that the high watermark passes when it reaches `end_offset`.
+fn end_offset_before(end_offset: Offset) -> Offset {
+    Offset::new(end_offset.get().saturating_sub(1))
+}

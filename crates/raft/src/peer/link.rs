@@ -1,0 +1,133 @@
+//! All lanes of a node, by peer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flotilla_types::{NodeId, RaftGroupId};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+
+use super::connector::{ConnectError, Connector};
+use super::frame::FrameKind;
+use super::hello::Credentials;
+use super::lane::{Dialer, Lane, LaneError, LaneKind, LinkState};
+use super::message::Reply;
+use crate::standing::Standing;
+
+/// The lanes to one peer.
+pub(crate) struct PeerLink {
+    pub(crate) peer: NodeId,
+    pub(crate) control: Lane,
+    pub(crate) data: Lane,
+    address: watch::Sender<String>,
+    connector: Arc<dyn Connector>,
+}
+
+impl PeerLink {
+    /// A connection of its own, for a snapshot or for requests that are passed on.
+    pub(crate) async fn connect(&self) -> Result<Channel, ConnectError> {
+        let address = self.address.borrow().clone();
+        self.connector.connect(&address).await
+    }
+
+    /// Asks the peer, as a leader, for this node's replica of a group to leave or to come back.
+    pub(crate) async fn ask_standing(
+        &self,
+        kind: FrameKind,
+        group: RaftGroupId,
+        limit: Duration,
+    ) -> Result<Standing, LaneError> {
+        let answer = self.control.send(kind, group, 0, Bytes::new()).await?;
+        match Reply::decode(answer.within(limit).await?) {
+            Ok(Reply::Standing(standing)) => Ok(standing),
+            Ok(Reply::Refused(_)) => Ok(Standing::NotLeader),
+            Ok(_) | Err(_) => Err(LaneError::Broken(self.peer)),
+        }
+    }
+
+    pub(crate) fn state(&self) -> watch::Receiver<LinkState> {
+        self.control.state()
+    }
+}
+
+/// The links of one node to all others.
+pub(crate) struct Links {
+    credentials: Arc<Credentials>,
+    connector: Arc<dyn Connector>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    links: BTreeMap<NodeId, Arc<PeerLink>>,
+    /// The tasks that serve the lanes. They end with the node.
+    tasks: JoinSet<()>,
+}
+
+impl Links {
+    pub(crate) fn new(credentials: Arc<Credentials>, connector: Arc<dyn Connector>) -> Self {
+        Self {
+            credentials,
+            connector,
+            inner: Mutex::default(),
+        }
+    }
+
+    /// Opens links to a peer, or tells the ones that exist that it moved. A new link is returned.
+    pub(crate) fn set_address(&self, peer: NodeId, address: &str) -> Option<Arc<PeerLink>> {
+        if peer == self.credentials.node {
+            return None;
+        }
+        let mut inner = self.inner.lock();
+        if let Some(link) = inner.links.get(&peer) {
+            link.address.send_if_modified(|current| {
+                let moved = current != address;
+                if moved {
+                    address.clone_into(current);
+                }
+                moved
+            });
+            return None;
+        }
+        let (sender, receiver) = watch::channel(address.to_owned());
+        let dialer = |kind| Dialer {
+            peer,
+            kind,
+            address: receiver.clone(),
+            connector: self.connector.clone(),
+            credentials: self.credentials.clone(),
+        };
+        let (control, control_task) = Lane::new(dialer(LaneKind::Control));
+        let (data, data_task) = Lane::new(dialer(LaneKind::Data));
+        inner.tasks.spawn(control_task);
+        inner.tasks.spawn(data_task);
+        let link = PeerLink {
+            peer,
+            control,
+            data,
+            address: sender,
+            connector: self.connector.clone(),
+        };
+        let link = Arc::new(link);
+        inner.links.insert(peer, link.clone());
+        Some(link)
+    }
+
+    pub(crate) fn get(&self, peer: NodeId) -> Option<Arc<PeerLink>> {
+        self.inner.lock().links.get(&peer).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<PeerLink>> {
+        self.inner.lock().links.values().cloned().collect()
+    }
+
+    pub(crate) fn close(&self) {
+        let mut inner = self.inner.lock();
+        inner.links.clear();
+        inner.tasks.abort_all();
+    }
+}

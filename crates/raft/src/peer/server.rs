@@ -1,0 +1,370 @@
+//! The receiving end of the links.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use flotilla_protocol::internal::v1;
+use flotilla_protocol::internal::v1::peer_link_server::{PeerLink, PeerLinkServer};
+use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
+use flotilla_types::{NodeId, RaftGroupId};
+use futures::{Stream, StreamExt};
+use openraft::raft::AppendEntriesRequest;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::frame::{Frame, FrameKind};
+use super::hello::Credentials;
+use super::lane::gather;
+use super::message::{
+    Refusal, Reply, decode_append, decode_transfer, decode_vote_request, heartbeat_reply,
+    verify_batches,
+};
+use crate::codec::{DecodeError, Reader};
+use crate::groups::{GroupTable, Replica};
+use crate::type_config::{Raft, Snapshot, SnapshotData, SnapshotMeta, TypeConfig};
+
+type Frames = Pin<Box<dyn Stream<Item = Result<v1::Frame, Status>> + Send>>;
+
+/// Answers that wait to be sent on one stream.
+const ANSWERS_MAX: usize = 4_096;
+/// Appends of one group that wait for it: more than a sender's window, so that it never fills.
+const APPENDS_WAITING_MAX: usize = 64;
+/// Largest snapshot that is taken in, in bytes.
+const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+
+/// Serves the peers of this node.
+#[derive(Clone)]
+pub struct PeerService {
+    groups: Arc<GroupTable>,
+    credentials: Arc<Credentials>,
+    /// Ends every connection, so that peers notice at once that this node has left.
+    closing: CancellationToken,
+}
+
+impl PeerService {
+    pub(crate) fn new(
+        groups: Arc<GroupTable>,
+        credentials: Arc<Credentials>,
+        closing: CancellationToken,
+    ) -> Self {
+        Self {
+            groups,
+            credentials,
+            closing,
+        }
+    }
+
+    pub(crate) fn into_server(self) -> PeerLinkServer<Self> {
+        PeerLinkServer::new(self)
+            .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(GRPC_MESSAGE_BYTES_MAX)
+    }
+
+    async fn lane(
+        &self,
+        request: Request<Streaming<v1::Frame>>,
+    ) -> Result<Response<Frames>, Status> {
+        let mut inbound = request.into_inner();
+        let hello = inbound.message().await?;
+        let hello = hello.ok_or_else(|| Status::invalid_argument("a greeting must come first"))?;
+        let peer = self.credentials.check(hello.body, None)?;
+        let (answers, queued) = mpsc::channel(ANSWERS_MAX);
+        let connection = Connection {
+            peer,
+            groups: self.groups.clone(),
+            answers,
+            appends: HashMap::new(),
+            tasks: JoinSet::new(),
+        };
+        let own_hello = futures::stream::iter([Ok(self.credentials.hello())]);
+        let closing = self.closing.clone();
+        let reading = async move {
+            let left = || Err(Status::unavailable("this node is leaving"));
+            let read = closing.run_until_cancelled(connection.run(inbound)).await;
+            read.unwrap_or_else(left)
+        };
+        let outbound = outbound(queued, reading);
+        tracing::debug!(%peer, "a peer has connected");
+        Ok(Response::new(Box::pin(own_hello.chain(outbound))))
+    }
+}
+
+/// The answers of a connection. Reading its requests is driven along, so that both end together and
+/// no task outlives the stream.
+fn outbound(
+    queued: mpsc::Receiver<Frame>,
+    reading: impl Future<Output = Result<(), Status>> + Send + 'static,
+) -> impl Stream<Item = Result<v1::Frame, Status>> + Send {
+    let messages = futures::stream::unfold(queued, |mut queued| async move {
+        let message = {
+            let mut messages = std::pin::pin!(gather(&mut queued));
+            messages.next().await?
+        };
+        Some((Ok(message), queued))
+    });
+    let ended =
+        futures::stream::once(reading).filter_map(|result| async move { result.err().map(Err) });
+    // `messages` ends once reading has ended and dropped the last sender.
+    futures::stream::select(messages, ended)
+}
+
+#[tonic::async_trait]
+impl PeerLink for PeerService {
+    type ControlStream = Frames;
+    type DataStream = Frames;
+
+    async fn control(
+        &self,
+        request: Request<Streaming<v1::Frame>>,
+    ) -> Result<Response<Frames>, Status> {
+        self.lane(request).await
+    }
+
+    async fn data(
+        &self,
+        request: Request<Streaming<v1::Frame>>,
+    ) -> Result<Response<Frames>, Status> {
+        self.lane(request).await
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<v1::Frame>>,
+    ) -> Result<Response<v1::Frame>, Status> {
+        let mut inbound = request.into_inner();
+        let missing = || Status::invalid_argument("the snapshot ends before its description");
+        let hello = inbound.message().await?.ok_or_else(missing)?;
+        self.credentials.check(hello.body, None)?;
+        let head = inbound.message().await?.ok_or_else(missing)?;
+        let (group, vote, meta) = read_head(head.body).map_err(malformed)?;
+        let mut image = BytesMut::new();
+        while let Some(piece) = inbound.message().await? {
+            if image.len() + piece.body.len() > SNAPSHOT_BYTES_MAX {
+                return Err(Status::resource_exhausted("the snapshot is too large"));
+            }
+            image.extend_from_slice(&piece.body);
+        }
+        let raft = self.groups.raft(group).ok_or_else(|| {
+            Status::unavailable(format!("this node holds no replica of raft group {group}"))
+        })?;
+        let snapshot = Snapshot {
+            meta,
+            snapshot: SnapshotData::new(image.freeze()),
+        };
+        let installed = raft.install_full_snapshot(vote, snapshot).await;
+        let installed = installed.map_err(|error| Status::unavailable(error.to_string()))?;
+        let body = Reply::HigherVote(installed.vote).encode();
+        Ok(Response::new(v1::Frame { body }))
+    }
+}
+
+fn read_head(
+    body: bytes::Bytes,
+) -> Result<(RaftGroupId, crate::type_config::Vote, SnapshotMeta), DecodeError> {
+    let mut reader = Reader::new(body);
+    reader.version()?;
+    let group = RaftGroupId::new(reader.u32("a group")?);
+    let vote = reader.vote()?;
+    let last_log_id = reader.optional_log_id()?;
+    let last_membership = reader.stored_membership()?;
+    reader.finish("a snapshot's description")?;
+    let meta = SnapshotMeta {
+        last_log_id,
+        last_membership,
+    };
+    Ok((group, vote, meta))
+}
+
+fn malformed(error: DecodeError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+/// One stream of a peer: hands its requests to the groups and queues their answers.
+struct Connection {
+    peer: NodeId,
+    groups: Arc<GroupTable>,
+    answers: mpsc::Sender<Frame>,
+    appends: HashMap<RaftGroupId, AppendStream>,
+    /// What is being answered. It ends with the connection.
+    tasks: JoinSet<()>,
+}
+
+/// The run of appends of one group that is under way.
+struct AppendStream {
+    id: u64,
+    requests: mpsc::Sender<AppendEntriesRequest<TypeConfig>>,
+    /// The frames that the group has not answered yet, in order.
+    unanswered: Arc<Mutex<VecDeque<Frame>>>,
+}
+
+impl Connection {
+    async fn run(mut self, mut inbound: Streaming<v1::Frame>) -> Result<(), Status> {
+        while let Some(message) = inbound.message().await? {
+            let mut message = message.body;
+            while let Some(frame) = Frame::decode(&mut message).map_err(malformed)? {
+                self.on_frame(frame).map_err(malformed)?;
+            }
+            while self.tasks.try_join_next().is_some() {}
+        }
+        Ok(())
+    }
+
+    fn on_frame(&mut self, frame: Frame) -> Result<(), DecodeError> {
+        let Some(replica) = self.groups.get(frame.group) else {
+            self.refuse(&frame, Refusal::NoReplica);
+            return Ok(());
+        };
+        let raft = replica.group().raft.clone();
+        match frame.kind {
+            FrameKind::Append => self.on_append(frame, raft),
+            FrameKind::Heartbeat => {
+                let request = decode_append(frame.body.clone())?;
+                self.spawn_answer(frame, async move {
+                    let previous = request.prev_log_id;
+                    match raft.append_entries(request).await {
+                        Ok(response) => heartbeat_reply(previous, response),
+                        Err(_) => Reply::Refused(Refusal::Stopped),
+                    }
+                });
+                Ok(())
+            }
+            FrameKind::Vote | FrameKind::PreVote => {
+                let request = decode_vote_request(frame.body.clone())?;
+                let real = frame.kind == FrameKind::Vote;
+                self.spawn_answer(frame, async move {
+                    let response = if real {
+                        raft.vote(request).await
+                    } else {
+                        raft.pre_vote(request).await
+                    };
+                    response.map_or(Reply::Refused(Refusal::Stopped), Reply::Vote)
+                });
+                Ok(())
+            }
+            FrameKind::TransferLeader => {
+                let request = decode_transfer(frame.body.clone())?;
+                self.spawn_answer(frame, async move {
+                    match raft.handle_transfer_leader(request).await {
+                        Ok(verdict) => Reply::Transferred(verdict.is_ok()),
+                        Err(_) => Reply::Refused(Refusal::Stopped),
+                    }
+                });
+                Ok(())
+            }
+            FrameKind::Expel | FrameKind::Readmit => {
+                self.on_standing(frame, replica);
+                Ok(())
+            }
+            FrameKind::Reply => Err(DecodeError::Unknown {
+                what: "a reply where requests come in",
+                value: frame.request,
+            }),
+        }
+    }
+
+    /// A peer may only ask for its own replica.
+    fn on_standing(&mut self, frame: Frame, replica: Replica) {
+        let Replica::Partition(partition) = replica else {
+            return self.refuse(&frame, Refusal::NoReplica);
+        };
+        let (peer, leaves) = (self.peer, frame.kind == FrameKind::Expel);
+        self.spawn_answer(frame, async move {
+            Reply::Standing(if leaves {
+                partition.expel(peer).await
+            } else {
+                partition.readmit(peer).await
+            })
+        });
+    }
+
+    fn on_append(&mut self, frame: Frame, raft: Raft) -> Result<(), DecodeError> {
+        let request = decode_append(frame.body.clone())?;
+        if let Err(refusal) = verify_batches(frame.group, &request) {
+            tracing::error!(group = %frame.group, "entries from a peer fail their checksum");
+            self.refuse(&frame, refusal);
+            return Ok(());
+        }
+        let current = self.appends.get(&frame.group);
+        if current.is_none_or(|current| current.id < frame.append_stream) {
+            self.start_appends(&frame, raft);
+        }
+        let Some(current) = self.appends.get(&frame.group) else {
+            return Ok(());
+        };
+        if current.id != frame.append_stream {
+            self.refuse(&frame, Refusal::StreamEnded);
+            return Ok(());
+        }
+        let mut unanswered = current.unanswered.lock();
+        // The body is decoded; only the address of the answer is kept.
+        unanswered.push_back(Frame {
+            body: bytes::Bytes::new(),
+            ..frame
+        });
+        if current.requests.try_send(request).is_err() {
+            let frame = unanswered.pop_back();
+            drop(unanswered);
+            if let Some(frame) = frame {
+                self.refuse(&frame, Refusal::StreamEnded);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a run of appends. The run before it, if any, ends as its sender is dropped.
+    fn start_appends(&mut self, frame: &Frame, raft: Raft) {
+        let (requests, input) = mpsc::channel(APPENDS_WAITING_MAX);
+        let unanswered: Arc<Mutex<VecDeque<Frame>>> = Arc::default();
+        let run = AppendStream {
+            id: frame.append_stream,
+            requests,
+            unanswered: unanswered.clone(),
+        };
+        self.appends.insert(frame.group, run);
+        let answers = self.answers.clone();
+        self.tasks.spawn(async move {
+            let input = tokio_stream::wrappers::ReceiverStream::new(input);
+            let mut results = std::pin::pin!(raft.stream_append(input));
+            while let Some(result) = results.next().await {
+                let reply = match result {
+                    Ok(result) => Reply::from(result),
+                    Err(_) => Reply::Refused(Refusal::Stopped),
+                };
+                let Some(frame) = unanswered.lock().pop_front() else {
+                    return;
+                };
+                if answers.send(frame.reply_to(reply.encode())).await.is_err() {
+                    return;
+                }
+            }
+            let rest = std::mem::take(&mut *unanswered.lock());
+            for frame in rest {
+                let reply = Reply::Refused(Refusal::StreamEnded);
+                if answers.send(frame.reply_to(reply.encode())).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn spawn_answer(&mut self, frame: Frame, reply: impl Future<Output = Reply> + Send + 'static) {
+        let answers = self.answers.clone();
+        self.tasks.spawn(async move {
+            let body = reply.await.encode();
+            // The peer gives the request up when the connection is gone.
+            let _ = answers.send(frame.reply_to(body)).await;
+        });
+    }
+
+    fn refuse(&mut self, frame: &Frame, refusal: Refusal) {
+        let reply = frame.reply_to(Reply::Refused(refusal).encode());
+        if self.answers.try_send(reply).is_err() {
+            tracing::warn!(group = %frame.group, "a peer does not take its answers");
+        }
+    }
+}
