@@ -1,0 +1,6 @@
+//! The cluster as an operator sees it.
+
+mod service;
+mod status;
+
+pub(crate) use service::ClusterService;

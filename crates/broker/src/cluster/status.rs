@@ -1,0 +1,182 @@
+//! How the partitions are, put together from what their leaders say.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use flotilla_protocol::v1;
+use flotilla_protocol::v1::cluster_admin_client::ClusterAdminClient;
+use flotilla_raft::Partition;
+use flotilla_state::metadata::{self, MetadataState};
+use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
+use flotilla_types::{NodeId, PartitionId};
+use futures::future::join_all;
+
+use crate::node::Node;
+use crate::origin::Origin;
+
+/// How long another node may take to tell what it knows.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+
+impl Node {
+    /// Every partition, by topic name and index. What only an unreachable node knows is absent.
+    pub(crate) async fn all_statuses(&self) -> Vec<v1::PartitionStatus> {
+        let peers = self.raft.connected_peers();
+        let answers = join_all(peers.into_iter().map(|peer| self.ask_for_statuses(peer))).await;
+        let mut statuses: BTreeMap<_, _> = self.placed_statuses(&self.state());
+        let told = answers.into_iter().flatten().chain(self.own_statuses());
+        for status in told {
+            if let Some(known) = statuses.get_mut(&(status.topic.clone(), status.index)) {
+                take_in(known, status);
+            }
+        }
+        statuses.into_values().collect()
+    }
+
+    /// The partitions of which this node has a replica, as far as it knows.
+    pub(crate) fn own_statuses(&self) -> Vec<v1::PartitionStatus> {
+        let state = self.state();
+        let here = state.partitions_on(self.id);
+        here.filter_map(|(id, placed)| {
+            let partition = self.raft.partition(placed.raft_group)?;
+            let mut status = placed_status(&state, id, placed)?;
+            self.describe(&partition, &mut status);
+            Some(status)
+        })
+        .collect()
+    }
+
+    fn placed_statuses(
+        &self,
+        state: &MetadataState,
+    ) -> BTreeMap<(String, u32), v1::PartitionStatus> {
+        let statuses = state.partitions();
+        statuses
+            .filter_map(|(id, placed)| placed_status(state, id, placed))
+            .map(|status| ((status.topic.clone(), status.index), status))
+            .collect()
+    }
+
+    fn describe(&self, partition: &Partition, status: &mut v1::PartitionStatus) {
+        let leadership = partition.leadership();
+        status.leader = leadership.leader.map(|leader| v1::PartitionLeader {
+            node_id: leader.get(),
+            leader_epoch: leadership.epoch.get(),
+        });
+        if !partition.is_leader() {
+            return;
+        }
+        status.log_start = Some(partition.log_start().get());
+        status.high_watermark = Some(partition.high_watermark().get());
+        let progress = partition.progress();
+        for replica in &mut status.replicas {
+            let known = progress
+                .iter()
+                .find(|known| known.node.get() == replica.node_id);
+            replica.lag_entries = match replica.node_id == self.id.get() {
+                true => Some(0),
+                false => known.and_then(|known| known.entries_behind),
+            };
+        }
+    }
+
+    async fn ask_for_statuses(&self, peer: NodeId) -> Vec<v1::PartitionStatus> {
+        let Ok(channel) = self.peers.channel(peer).await else {
+            return Vec::new();
+        };
+        let request = v1::DescribeClusterRequest {};
+        let request = Origin::ask_only(request, self.peers.cluster(), ASK_LIMIT);
+        let mut client =
+            ClusterAdminClient::new(channel).max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
+        match client.describe_cluster(request).await {
+            Ok(response) => response.into_inner().partitions,
+            Err(status) => {
+                let error = self.peers.failed_to_read(peer, &status);
+                tracing::debug!(%peer, %error, "a node does not tell how its partitions are");
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// What metadata alone says of a partition.
+fn placed_status(
+    state: &MetadataState,
+    id: PartitionId,
+    placed: &metadata::Partition,
+) -> Option<v1::PartitionStatus> {
+    let mut nodes: Vec<_> = placed.replicas.iter().map(|node| node.get()).collect();
+    nodes.sort_unstable();
+    let replicas = nodes.into_iter().map(|node_id| v1::ReplicaStatus {
+        node_id,
+        lag_entries: None,
+    });
+    Some(v1::PartitionStatus {
+        topic: state.topic(id.topic)?.name.as_str().to_owned(),
+        index: id.index.get(),
+        raft_group: placed.raft_group.get(),
+        leader: None,
+        log_start: None,
+        high_watermark: None,
+        replicas: replicas.collect(),
+    })
+}
+
+/// Of two that know the same partition, the one with the later leader is right; of those with the
+/// same one, the leader itself, which alone knows the offsets.
+fn take_in(known: &mut v1::PartitionStatus, told: v1::PartitionStatus) {
+    let rank = |status: &v1::PartitionStatus| {
+        let epoch = status.leader.as_ref().map(|leader| leader.leader_epoch);
+        (epoch, status.high_watermark.is_some())
+    };
+    if told.raft_group == known.raft_group && rank(&told) > rank(known) {
+        *known = told;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(leader: Option<(u64, u64)>, high_watermark: Option<u64>) -> v1::PartitionStatus {
+        v1::PartitionStatus {
+            raft_group: 4,
+            leader: leader.map(|(node_id, leader_epoch)| v1::PartitionLeader {
+                node_id,
+                leader_epoch,
+            }),
+            high_watermark,
+            ..v1::PartitionStatus::default()
+        }
+    }
+
+    #[test]
+    fn the_leader_is_believed_before_its_followers_and_its_predecessor() {
+        let leader = status(Some((2, 5)), Some(70));
+        let follower = status(Some((2, 5)), None);
+        let deposed = status(Some((1, 4)), Some(60));
+        let ignorant = status(None, None);
+        let orders = [
+            [&leader, &follower, &deposed, &ignorant],
+            [&ignorant, &deposed, &follower, &leader],
+            [&follower, &leader, &ignorant, &deposed],
+        ];
+        for order in orders {
+            let mut known = status(None, None);
+            for told in order {
+                take_in(&mut known, told.clone());
+            }
+            assert_eq!(known, leader);
+        }
+    }
+
+    #[test]
+    fn a_partition_of_an_earlier_topic_of_the_name_is_not_believed() {
+        let mut known = status(None, None);
+        let earlier = v1::PartitionStatus {
+            raft_group: 3,
+            ..status(Some((2, 5)), Some(70))
+        };
+        take_in(&mut known, earlier);
+        assert_eq!(known, status(None, None));
+    }
+}

@@ -1,0 +1,39 @@
+//! What a node does for its clients: topics, produce, fetch and the view of the cluster, as gRPC.
+//!
+//! ```text
+//!   gRPC ── records ──┐
+//!           topics  ──┼── router ──┬── here: a partition of flotilla-raft
+//!           cluster ──┘            └── elsewhere: the same call, passed on to another node
+//!
+//!   reconcile · retention · leader balance: loops that bring the node to where metadata wants it
+//! ```
+//!
+//! Any node takes any call. What it cannot answer itself it passes on over the links between nodes,
+//! at most twice, or it names the leader if the client asked for that.
+//!
+//! This crate does not know how bytes are stored, how Raft works, or what HTTP/JSON is; it is told
+//! whether there is room for writes, and gets time from a [`Clock`].
+
+mod broker;
+mod clock;
+mod cluster;
+mod config;
+mod errors;
+mod joining;
+mod leader_balance;
+mod metadata;
+mod meters;
+mod node;
+mod origin;
+mod peers;
+mod reconcile;
+mod records;
+mod retention;
+mod router;
+mod serving;
+mod topics;
+
+pub use broker::{Broker, BrokerParts, RecordRoom};
+pub use clock::{Clock, SystemClock};
+pub use config::BrokerConfig;
+pub use serving::{peer_server, public_server};

@@ -1,0 +1,141 @@
+//! What all services and loops of one node share.
+
+use std::sync::Arc;
+
+use flotilla_protocol::{ApiError, LeaderHint};
+use flotilla_raft::{Leadership, RaftNode};
+use flotilla_state::metadata::MetadataState;
+use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
+use flotilla_types::{ErrorCode, NodeId, Timestamp};
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::broker::{BrokerParts, RecordRoom};
+use crate::config::BrokerConfig;
+use crate::metadata::{LeadersElsewhere, ProducerIds};
+use crate::meters::Meters;
+use crate::peers::Peers;
+use crate::reconcile::Reconciled;
+
+/// One node's broker, behind an `Arc` that every service and loop holds.
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) config: BrokerConfig,
+    pub(crate) raft: Arc<RaftNode>,
+    pub(crate) metadata: flotilla_raft::Metadata,
+    pub(crate) peers: Peers,
+    pub(crate) meters: Meters,
+    /// Ends every loop, every stream that follows a log, and the taking of new produce requests.
+    pub(crate) stop: CancellationToken,
+    /// Everything that runs. It is empty before the node lets go of its partitions.
+    pub(crate) tasks: TaskTracker,
+    /// How far the partitions of this node are what metadata says.
+    pub(crate) reconciled: watch::Sender<Reconciled>,
+    /// Registered, and caught up with the metadata of that moment.
+    pub(crate) joined: watch::Sender<bool>,
+    /// Permits are bytes of produce requests.
+    pub(crate) produce_room: Arc<Semaphore>,
+    pub(crate) producer_ids: ProducerIds,
+    pub(crate) leaders_elsewhere: LeadersElsewhere,
+    parts: BrokerParts,
+    state: watch::Receiver<Arc<MetadataState>>,
+    failure: watch::Sender<Option<String>>,
+    round_robin: Mutex<u32>,
+}
+
+impl Node {
+    pub(crate) fn new(config: BrokerConfig, parts: BrokerParts, stop: CancellationToken) -> Self {
+        let room = config.produce_bytes_in_flight_max;
+        let room = room.clamp(GRPC_MESSAGE_BYTES_MAX, Semaphore::MAX_PERMITS);
+        Self {
+            id: parts.raft.id(),
+            raft: parts.raft.clone(),
+            metadata: parts.metadata.clone(),
+            peers: Peers::new(parts.raft.clone(), config.cluster),
+            meters: Meters::new(),
+            stop,
+            tasks: TaskTracker::new(),
+            reconciled: watch::channel(Reconciled::default()).0,
+            joined: watch::channel(false).0,
+            produce_room: Arc::new(Semaphore::new(room)),
+            producer_ids: ProducerIds::default(),
+            leaders_elsewhere: LeadersElsewhere::default(),
+            state: parts.metadata.watch(),
+            failure: watch::channel(None).0,
+            round_robin: Mutex::new(0),
+            config,
+            parts,
+        }
+    }
+
+    /// The metadata as this node has applied it.
+    pub(crate) fn state(&self) -> Arc<MetadataState> {
+        self.state.borrow().clone()
+    }
+
+    pub(crate) fn watch_state(&self) -> watch::Receiver<Arc<MetadataState>> {
+        self.state.clone()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
+    pub(crate) fn room(&self) -> RecordRoom {
+        *self.parts.room.borrow()
+    }
+
+    pub(crate) fn watch_room(&self) -> watch::Receiver<RecordRoom> {
+        self.parts.room.clone()
+    }
+
+    /// A number that is another one each time, to spread records without a key.
+    pub(crate) fn next_turn(&self) -> u32 {
+        let mut turn = self.round_robin.lock();
+        *turn = turn.wrapping_add(1);
+        *turn
+    }
+
+    /// Where clients find a leader.
+    pub(crate) fn leader_hint(&self, leadership: Leadership) -> Option<LeaderHint> {
+        let leader = leadership.leader?;
+        let client_address = self.state().node(leader)?.addresses.client.clone();
+        Some(LeaderHint {
+            node: leader,
+            client_address,
+            leader_epoch: leadership.epoch,
+        })
+    }
+
+    pub(crate) fn refuse_when_stopping(&self) -> Result<(), ApiError> {
+        if self.stop.is_cancelled() {
+            return Err(shutting_down());
+        }
+        Ok(())
+    }
+
+    /// Reports what the node must not go on after. The first reason stays.
+    pub(crate) fn fail(&self, reason: String) {
+        tracing::error!(%reason, "the node cannot go on");
+        self.failure.send_if_modified(|current| {
+            let first = current.is_none();
+            if first {
+                *current = Some(reason);
+            }
+            first
+        });
+    }
+
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.failure.subscribe()
+    }
+}
+
+pub(crate) fn shutting_down() -> ApiError {
+    ApiError::new(
+        ErrorCode::ShuttingDown,
+        "the node is shutting down: ask another node",
+    )
+}

@@ -1,0 +1,163 @@
+//! Brings this node's partitions and links to where metadata wants them.
+//!
+//! Metadata decides, this loop carries out: it opens what is placed here, drops what was deleted,
+//! and tells the links where the other nodes listen. It decides nothing and proposes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use flotilla_raft::GroupSpec;
+use flotilla_state::metadata::{self, MetadataState};
+use flotilla_types::{NodeId, RaftGroupId};
+use futures::StreamExt;
+
+use crate::node::Node;
+
+/// Partitions that are opened at a time: each may have to read its state from disk.
+const OPENING_MAX: usize = 16;
+
+/// How far this node is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reconciled {
+    /// Of the metadata that is carried out completely. `None` before the first.
+    pub(crate) version: Option<u64>,
+    /// Partitions opened so far. It tells those who wait for one that it may be there.
+    pub(crate) opened: u64,
+}
+
+/// Runs until the node stops.
+pub(crate) async fn run(node: Arc<Node>) {
+    let mut reconciler = Reconciler {
+        present: node.raft.stored_groups().into_iter().collect(),
+        told: BTreeMap::new(),
+        node: node.clone(),
+    };
+    let mut state = node.watch_state();
+    loop {
+        let current = state.borrow_and_update().clone();
+        reconciler.carry_out(&current).await;
+        tokio::select! {
+            () = node.stop.cancelled() => return,
+            changed = state.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+struct Reconciler {
+    node: Arc<Node>,
+    /// Groups that this node has opened or holds data of.
+    present: BTreeSet<RaftGroupId>,
+    /// What the links were told last.
+    told: BTreeMap<NodeId, metadata::Node>,
+}
+
+impl Reconciler {
+    async fn carry_out(&mut self, state: &MetadataState) {
+        self.introduce_peers(state);
+        self.remove_deleted(state).await;
+        if self.open_placed(state).await {
+            let version = Some(state.version());
+            self.node
+                .reconciled
+                .send_modify(|now| now.version = version);
+        }
+    }
+
+    fn introduce_peers(&mut self, state: &MetadataState) {
+        for peer in state.nodes() {
+            if peer.id == self.node.id || self.told.get(&peer.id) == Some(peer) {
+                continue;
+            }
+            let address = &peer.addresses.peer;
+            self.node
+                .raft
+                .set_peer(peer.id, address, Some(peer.incarnation));
+            self.told.insert(peer.id, peer.clone());
+        }
+    }
+
+    async fn remove_deleted(&mut self, state: &MetadataState) {
+        let deleted = self
+            .present
+            .extract_if(.., |group| state.is_removed(*group));
+        for group in deleted.collect::<Vec<_>>() {
+            tracing::info!(%group, "dropping the data of a partition that was deleted");
+            self.node.raft.remove_group(group).await;
+        }
+    }
+
+    /// False if the node stops on the way or cannot go on.
+    async fn open_placed(&mut self, state: &MetadataState) -> bool {
+        let node = &self.node;
+        let missing = state
+            .partitions_on(node.id)
+            .map(|(_, partition)| partition)
+            .filter(|partition| {
+                let group = partition.raft_group;
+                node.raft.partition(group).is_none() && !node.raft.is_parked(group)
+            });
+        let specs: Vec<_> = missing
+            .map(|partition| GroupSpec {
+                id: partition.raft_group,
+                replicas: partition.replicas.clone(),
+            })
+            .collect();
+        self.present.extend(specs.iter().map(|spec| spec.id));
+        let mut opening = futures::stream::iter(specs)
+            .map(|spec| open(node, spec))
+            .buffer_unordered(OPENING_MAX);
+        while let Some(opened) = opening.next().await {
+            if !opened || node.stop.is_cancelled() {
+                return false;
+            }
+            node.reconciled.send_modify(|now| now.opened += 1);
+        }
+        true
+    }
+}
+
+/// A replica that cannot be opened is data that cannot be read: the node must not go on as if it
+/// had none.
+async fn open(node: &Node, spec: GroupSpec) -> bool {
+    let group = spec.id;
+    match node.raft.open_partition(spec).await {
+        Ok(_) => true,
+        Err(error) => {
+            node.fail(format!(
+                "cannot open partition {group}: {}",
+                with_sources(&error)
+            ));
+            false
+        }
+    }
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot open the log")]
+    struct Failure(#[source] std::io::Error);
+
+    #[test]
+    fn a_failure_names_all_that_led_to_it() {
+        let error = Failure(std::io::Error::other("no such file"));
+        assert_eq!(with_sources(&error), "cannot open the log: no such file");
+    }
+}

@@ -1,0 +1,163 @@
+//! From the payload of a request to a batch that every consumer can read.
+//!
+//! Batches are stored as they come, so whatever is wrong with one must be found here. The checksum
+//! says that the bytes are those of the sender; it does not say that there are as many records as the
+//! header claims, that they decompress, or how large they are. All records are therefore walked once,
+//! whether compressed or not: offsets are given by the count in the header, and a wrong one would
+//! leave a hole that every consumer falls into. That is decided here, by the leader, once; followers
+//! check checksums only.
+
+use bytes::Bytes;
+use flotilla_protocol::v1::produce_request::Payload;
+use flotilla_protocol::{ApiError, v1};
+use flotilla_types::limits::BATCH_RECORDS_MAX;
+use flotilla_types::{
+    BatchBuilder, BatchContents, BatchError, Compression, ErrorCode, Header, PartitionIndex,
+    RecordBatch, Timestamp, TopicConfig, partition_of_key,
+};
+
+/// A compressed batch above this is walked on a thread that may block, in bytes.
+const COMPRESSED_INLINE_MAX: usize = 64 << 10;
+/// As above, for an uncompressed batch.
+const PLAIN_INLINE_MAX: usize = 1 << 20;
+/// What a record takes beside its key, value and headers, roughly, in bytes.
+const RECORD_OVERHEAD_BYTES: usize = 64;
+
+/// What holding the payload costs, in bytes.
+pub(crate) fn held_bytes(payload: &Payload) -> usize {
+    match payload {
+        Payload::Batch(bytes) => bytes.len(),
+        Payload::Records(records) => records
+            .records
+            .iter()
+            .map(|record| RECORD_OVERHEAD_BYTES + record_bytes(record))
+            .sum(),
+    }
+}
+
+/// The partition for records whose request names none: the one of their key, or the `turn`-th if
+/// they have none.
+pub(crate) fn choose_partition(
+    payload: &Payload,
+    partition_count: u32,
+    turn: u32,
+) -> Result<PartitionIndex, ApiError> {
+    let Payload::Records(records) = payload else {
+        return Err(invalid("a batch needs the number of its partition"));
+    };
+    let mut keys = records.records.iter().map(|record| record.key.as_ref());
+    let Some(key) = keys.next() else {
+        return Err(no_records());
+    };
+    if keys.any(|other| other != key) {
+        return Err(invalid(
+            "records of several keys need the number of their partition: \
+             name it, or send one request for each key",
+        ));
+    }
+    Ok(match key {
+        Some(key) => partition_of_key(key, partition_count),
+        None => PartitionIndex::new(turn % partition_count),
+    })
+}
+
+/// The batch to append. `now` is the timestamp of records that have none.
+pub(crate) async fn to_batch(
+    payload: &Payload,
+    config: &TopicConfig,
+    now: Timestamp,
+) -> Result<RecordBatch, ApiError> {
+    match payload {
+        Payload::Records(records) => pack(&records.records, config, now),
+        Payload::Batch(bytes) => check(bytes.clone(), config).await,
+    }
+}
+
+fn pack(
+    records: &[v1::Record],
+    config: &TopicConfig,
+    now: Timestamp,
+) -> Result<RecordBatch, ApiError> {
+    if records.is_empty() {
+        return Err(no_records());
+    }
+    if records.len() > BATCH_RECORDS_MAX {
+        return Err(invalid(&format!(
+            "{} records are too many for one request: send {BATCH_RECORDS_MAX} at a time",
+            records.len()
+        )));
+    }
+    let mut builder = BatchBuilder::new(Compression::None);
+    for record in records {
+        check_record_bytes(record_bytes(record), config)?;
+        let headers: Vec<Header> = record.headers.iter().cloned().map(Header::from).collect();
+        let timestamp = record.timestamp_ms.map_or(now, Timestamp::from_millis);
+        builder.push(
+            timestamp,
+            record.key.as_deref(),
+            record.value.as_deref(),
+            &headers,
+        )?;
+    }
+    Ok(builder.build(None)?)
+}
+
+async fn check(bytes: Bytes, config: &TopicConfig) -> Result<RecordBatch, ApiError> {
+    let batch = RecordBatch::parse(bytes)?;
+    let contents = verify(&batch).await?;
+    check_record_bytes(contents.largest_record_bytes, config)?;
+    Ok(batch)
+}
+
+async fn verify(batch: &RecordBatch) -> Result<BatchContents, ApiError> {
+    let inline_max = match batch.compression() {
+        Compression::None => PLAIN_INLINE_MAX,
+        Compression::Gzip | Compression::Snappy | Compression::Lz4 | Compression::Zstd => {
+            COMPRESSED_INLINE_MAX
+        }
+    };
+    if batch.len() <= inline_max {
+        return Ok(batch.verify_records()?);
+    }
+    let batch = batch.clone();
+    let verified = tokio::task::spawn_blocking(move || batch.verify_records());
+    let verified: Result<BatchContents, BatchError> = verified.await.map_err(|error| {
+        tracing::error!(%error, "checking a batch failed");
+        ApiError::new(ErrorCode::Internal, "the batch could not be checked")
+    })?;
+    Ok(verified?)
+}
+
+fn check_record_bytes(bytes: usize, config: &TopicConfig) -> Result<(), ApiError> {
+    let bytes_max = config.max_record_bytes;
+    if bytes <= bytes_max as usize {
+        return Ok(());
+    }
+    let message = format!(
+        "a record of {bytes} bytes is over the topic's limit of {bytes_max}: \
+         send less, or raise max_record_bytes of the topic"
+    );
+    Err(ApiError::new(ErrorCode::BatchTooLarge, message))
+}
+
+/// Key, value and headers together: what limits on a record's size mean.
+fn record_bytes(record: &v1::Record) -> usize {
+    let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+    let headers = record.headers.iter();
+    let headers: usize = headers
+        .map(|header| header.key.len() + len(&header.value))
+        .sum();
+    len(&record.key) + len(&record.value) + headers
+}
+
+fn no_records() -> ApiError {
+    invalid("a request needs at least one record")
+}
+
+fn invalid(message: &str) -> ApiError {
+    ApiError::new(ErrorCode::InvalidArgument, message)
+}
+
+#[cfg(test)]
+#[path = "payload_test.rs"]
+mod tests;
