@@ -1,0 +1,157 @@
+//! The cluster as an operator sees it.
+
+use flotilla_protocol::v1::cluster_admin_client::ClusterAdminClient;
+use flotilla_protocol::{ApiError, v1};
+use flotilla_types::{
+    ClusterId, LeaderEpoch, NodeAddresses, NodeId, Offset, PartitionIndex, RaftGroupId, TopicName,
+    limits,
+};
+use tonic::transport::Channel;
+
+use super::Admin;
+use super::topics::missing;
+use crate::ClientError;
+use crate::client::{Repeat, within};
+
+/// Nodes, leaders and partitions at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterDescription {
+    pub cluster_id: ClusterId,
+    /// Who answered.
+    pub answered_by: NodeId,
+    /// By id.
+    pub nodes: Vec<NodeDescription>,
+    /// `None` while none is known.
+    pub metadata_leader: Option<PartitionLeader>,
+    /// By topic and index.
+    pub partitions: Vec<PartitionDescription>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeDescription {
+    pub id: NodeId,
+    pub addresses: NodeAddresses,
+    /// The answering node has heard from it lately.
+    pub alive: bool,
+}
+
+/// Who leads, and since when: the epoch increases with each leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionLeader {
+    pub node: NodeId,
+    pub epoch: LeaderEpoch,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionDescription {
+    pub topic: TopicName,
+    pub index: PartitionIndex,
+    /// For logs and metrics of the nodes.
+    pub raft_group: RaftGroupId,
+    /// `None` while none is known.
+    pub leader: Option<PartitionLeader>,
+    /// `None` if the leader could not be asked.
+    pub log_start: Option<Offset>,
+    /// `None` if the leader could not be asked.
+    pub high_watermark: Option<Offset>,
+    /// By node.
+    pub replicas: Vec<ReplicaDescription>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaDescription {
+    pub node: NodeId,
+    /// Raft log entries that the leader has and this replica has not confirmed, if known.
+    pub lag_entries: Option<u64>,
+}
+
+impl Admin {
+    /// Describes nodes and partitions, asking all nodes that can be reached.
+    pub async fn describe_cluster(&self) -> Result<ClusterDescription, ClientError> {
+        let send = |channel, limit| {
+            let request = within(limit, v1::DescribeClusterRequest {});
+            async move { cluster_client(channel).describe_cluster(request).await }
+        };
+        let answer = self.core.call(Repeat::Always, send).await?;
+        read_cluster(answer)
+    }
+
+    /// Moves the leadership of a partition to another of its replicas.
+    pub async fn transfer_leader(
+        &self,
+        topic: &TopicName,
+        partition: PartitionIndex,
+        to: NodeId,
+    ) -> Result<PartitionLeader, ClientError> {
+        let request = v1::TransferLeaderRequest {
+            topic: topic.to_string(),
+            partition: partition.get(),
+            to_node_id: to.get(),
+        };
+        let send = |channel, limit| {
+            let request = within(limit, request.clone());
+            async move { cluster_client(channel).transfer_leader(request).await }
+        };
+        let answer = self.core.call(Repeat::IfDefinite, send).await?;
+        answer
+            .leader
+            .map(read_leader)
+            .ok_or_else(|| missing("the leader"))
+    }
+}
+
+fn cluster_client(channel: Channel) -> ClusterAdminClient<Channel> {
+    ClusterAdminClient::new(channel).max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX)
+}
+
+fn read_cluster(answer: v1::DescribeClusterResponse) -> Result<ClusterDescription, ClientError> {
+    let cluster_id = ClusterId::parse(&answer.cluster_id);
+    let partitions = answer.partitions.into_iter().map(read_partition);
+    Ok(ClusterDescription {
+        cluster_id: cluster_id.ok_or_else(|| missing("a cluster id"))?,
+        answered_by: NodeId::new(answer.node_id),
+        nodes: answer.nodes.into_iter().map(read_node).collect(),
+        metadata_leader: answer.metadata_leader.map(read_leader),
+        partitions: partitions.collect::<Result<_, _>>()?,
+    })
+}
+
+fn read_node(node: v1::Node) -> NodeDescription {
+    NodeDescription {
+        id: NodeId::new(node.id),
+        addresses: NodeAddresses {
+            client: node.client_address,
+            peer: node.peer_address,
+        },
+        alive: node.alive,
+    }
+}
+
+fn read_partition(partition: v1::PartitionStatus) -> Result<PartitionDescription, ClientError> {
+    let replicas = partition.replicas.into_iter();
+    Ok(PartitionDescription {
+        topic: TopicName::parse(&partition.topic).map_err(ApiError::from)?,
+        index: PartitionIndex::new(partition.index),
+        raft_group: RaftGroupId::new(partition.raft_group),
+        leader: partition.leader.map(read_leader),
+        log_start: partition.log_start.map(Offset::new),
+        high_watermark: partition.high_watermark.map(Offset::new),
+        replicas: replicas
+            .map(|replica| ReplicaDescription {
+                node: NodeId::new(replica.node_id),
+                lag_entries: replica.lag_entries,
+            })
+            .collect(),
+    })
+}
+
+pub(super) fn read_leader(leader: v1::PartitionLeader) -> PartitionLeader {
+    PartitionLeader {
+        node: NodeId::new(leader.node_id),
+        epoch: LeaderEpoch::new(leader.leader_epoch),
+    }
+}
+
+pub(super) fn read_nodes(ids: &[u64]) -> Vec<NodeId> {
+    ids.iter().copied().map(NodeId::new).collect()
+}

@@ -1,0 +1,30 @@
+//! Administration: topics, the cluster, and which offsets there are.
+//!
+//! Any node answers these calls. What only reads is tried again on other nodes until the deadline;
+//! what changes something is tried again only after errors that say that nothing happened.
+
+mod cluster;
+mod offsets;
+mod topics;
+
+use std::sync::Arc;
+
+pub use cluster::{
+    ClusterDescription, NodeDescription, PartitionDescription, PartitionLeader, ReplicaDescription,
+};
+pub use offsets::PartitionOffset;
+pub use topics::{NewTopic, TopicDescription, TopicPartition, TopicSummary};
+
+use crate::client::Core;
+
+/// Manages topics and looks at the cluster. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    core: Arc<Core>,
+}
+
+impl Admin {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+}

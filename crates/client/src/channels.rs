@@ -1,0 +1,92 @@
+//! Connections to nodes: one channel per address, made when it is first needed.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flotilla_protocol::ApiError;
+use flotilla_types::{ErrorCode, limits};
+use parking_lot::Mutex;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{ClientConfig, ClientError};
+
+/// Makes the channel to a node from its address, `host:port`. It must not block; the channel may
+/// connect when it is first used. See [`endpoint`] for the settings that nodes expect.
+pub type ChannelFactory = Arc<dyn Fn(&str) -> Result<Channel, ClientError> + Send + Sync>;
+
+pub(crate) struct Channels {
+    factory: ChannelFactory,
+    open: Mutex<HashMap<Box<str>, Channel>>,
+}
+
+impl Channels {
+    pub(crate) fn new(factory: ChannelFactory) -> Self {
+        Self {
+            factory,
+            open: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The channel to this address. It connects by itself, again and again if need be.
+    pub(crate) fn get(&self, address: &str) -> Result<Channel, ClientError> {
+        let mut open = self.open.lock();
+        if let Some(channel) = open.get(address) {
+            return Ok(channel.clone());
+        }
+        let channel = (self.factory)(address)?;
+        open.insert(address.into(), channel.clone());
+        Ok(channel)
+    }
+}
+
+impl fmt::Debug for Channels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.open.lock().keys()).finish()
+    }
+}
+
+/// An endpoint for this address with the settings that nodes expect: large frames and windows,
+/// no delay, and keepalive so that a silent network is noticed.
+pub fn endpoint(address: &str, connect_timeout: Duration) -> Result<Endpoint, ClientError> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|_| ClientError::invalid(format!("{address:?} is not a node address")))?;
+    Ok(endpoint
+        .connect_timeout(connect_timeout)
+        .tcp_nodelay(true)
+        .max_frame_size(limits::GRPC_FRAME_BYTES)
+        .initial_stream_window_size(limits::GRPC_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(limits::GRPC_CONNECTION_WINDOW_BYTES)
+        .http2_keep_alive_interval(Duration::from_millis(limits::GRPC_KEEPALIVE_INTERVAL_MS))
+        .keep_alive_timeout(Duration::from_millis(limits::GRPC_KEEPALIVE_TIMEOUT_MS))
+        .keep_alive_while_idle(true))
+}
+
+/// Connects over TCP.
+pub(crate) fn over_tcp(config: &ClientConfig) -> ChannelFactory {
+    let connect_timeout = config.connect_timeout;
+    Arc::new(move |address| Ok(endpoint(address, connect_timeout)?.connect_lazy()))
+}
+
+/// Reads what a call ended with. Unlike any other transport failure, a connection that could not
+/// be made carried no request.
+pub(crate) fn read_status(status: &Status) -> ApiError {
+    if is_connect_error(status) {
+        return ApiError::new(ErrorCode::LeaderNotAvailable, status.message());
+    }
+    ApiError::from_status(status)
+}
+
+fn is_connect_error(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}

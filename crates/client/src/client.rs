@@ -1,0 +1,176 @@
+//! The handle from which everything else is made.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flotilla_protocol::ApiError;
+use flotilla_types::ErrorCode;
+use tokio::time::{Instant, timeout};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use crate::backoff::Backoff;
+use crate::channels::{self, ChannelFactory, Channels, read_status};
+use crate::metadata::Metadata;
+use crate::{Admin, ClientConfig, ClientError, Consumer, ConsumerConfig, Producer, ProducerConfig};
+
+/// A connection to a cluster. Cheap to clone; clones share connections and what is known of the
+/// cluster.
+#[derive(Clone, Debug)]
+pub struct Client {
+    core: Arc<Core>,
+}
+
+impl Client {
+    /// Connects over TCP. It returns when one of the bootstrap nodes has answered.
+    pub async fn connect(config: ClientConfig) -> Result<Self, ClientError> {
+        let factory = channels::over_tcp(&config);
+        Self::over(factory, config).await
+    }
+
+    /// Connects over channels of the caller's making, such as in-process ones.
+    pub async fn over(factory: ChannelFactory, config: ClientConfig) -> Result<Self, ClientError> {
+        config.validate()?;
+        let channels = Arc::new(Channels::new(factory));
+        for address in &config.bootstrap {
+            channels.get(address)?;
+        }
+        let metadata = Metadata::new(config.clone(), Arc::clone(&channels));
+        let core = Core {
+            config,
+            channels,
+            metadata,
+        };
+        core.find_cluster().await?;
+        Ok(Self {
+            core: Arc::new(core),
+        })
+    }
+
+    /// Writes records. A producer has its own buffer and its own identity for deduplication.
+    pub fn producer(&self, config: ProducerConfig) -> Result<Producer, ClientError> {
+        Producer::start(Arc::clone(&self.core), config)
+    }
+
+    /// Reads records.
+    pub fn consumer(&self, config: ConsumerConfig) -> Result<Consumer, ClientError> {
+        Consumer::start(Arc::clone(&self.core), config)
+    }
+
+    /// Manages topics and looks at the cluster.
+    pub fn admin(&self) -> Admin {
+        Admin::new(Arc::clone(&self.core))
+    }
+}
+
+/// What producers, consumers and admins share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: ClientConfig,
+    pub(crate) channels: Arc<Channels>,
+    pub(crate) metadata: Metadata,
+}
+
+/// What may be done when nobody knows whether a call was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// Once or twice is the same: try again after any failure that may pass.
+    Always,
+    /// Try again only after an error that says that nothing happened.
+    IfDefinite,
+}
+
+impl Core {
+    /// Makes a call that any node can answer, again and again on one node after the other, as long
+    /// as that is safe and may help.
+    pub(crate) async fn call<T, F, Fut>(&self, repeat: Repeat, send: F) -> Result<T, ClientError>
+    where
+        T: Debug,
+        F: Fn(Channel, Duration) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let started = Instant::now();
+        let deadline = started + self.config.deadline;
+        let mut backoff = Backoff::new(&self.config);
+        loop {
+            let mut last = None;
+            for address in self.metadata.addresses() {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let limit = match repeat {
+                    Repeat::Always => left.min(self.config.attempt_timeout),
+                    Repeat::IfDefinite => left,
+                };
+                let error = match self.attempt(&address, limit, &send).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => error,
+                };
+                let may_repeat = repeat == Repeat::Always || error.code.is_definite();
+                if !error.code.is_retryable() || !may_repeat {
+                    return Err(error.into());
+                }
+                last = Some(error);
+            }
+            if let Some(last) = last
+                && Instant::now() >= deadline
+            {
+                return Err(ClientError::GaveUp {
+                    waited: started.elapsed(),
+                    definite: true,
+                    last,
+                });
+            }
+            backoff.pause_until(deadline).await;
+        }
+    }
+
+    async fn attempt<T, F, Fut>(
+        &self,
+        address: &str,
+        limit: Duration,
+        send: &F,
+    ) -> Result<T, ApiError>
+    where
+        F: Fn(Channel, Duration) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let channel = self
+            .channels
+            .get(address)
+            .map_err(|error| ApiError::new(ErrorCode::LeaderNotAvailable, error.to_string()))?;
+        match timeout(limit, send(channel, limit)).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(read_status(&status)),
+            Err(_) => Err(ApiError::new(
+                ErrorCode::Timeout,
+                format!("node {address} does not answer"),
+            )),
+        }
+    }
+
+    async fn find_cluster(&self) -> Result<(), ClientError> {
+        let started = Instant::now();
+        let deadline = started + self.config.deadline;
+        let mut backoff = Backoff::new(&self.config);
+        loop {
+            let Err(last) = self.metadata.refresh(self.metadata.version()).await else {
+                return Ok(());
+            };
+            if Instant::now() >= deadline {
+                return Err(ClientError::GaveUp {
+                    waited: started.elapsed(),
+                    definite: true,
+                    last,
+                });
+            }
+            backoff.pause_until(deadline).await;
+        }
+    }
+}
+
+/// A request that tells the node how long its answer is waited for.
+pub(crate) fn within<T>(limit: Duration, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(limit);
+    request
+}

@@ -1,0 +1,56 @@
+//! The public Rust API of Flotilla: write records, read them, manage topics.
+//!
+//! The client finds the leaders and goes straight to them. It tries again where that is safe, and
+//! says clearly whether something surely did not happen where it is not.
+//!
+//! ```no_run
+//! # use flotilla_client::*;
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect(ClientConfig::new(["localhost:7400"])).await?;
+//! let topic = TopicName::parse("orders")?;
+//!
+//! let producer = client.producer(ProducerConfig::default())?;
+//! let record = ProducerRecord::new(topic.clone(), "paid").key("order-1");
+//! let delivery = producer.send(record).await?; // in the buffer
+//! let delivered = delivery.await?; // on disk on a majority of the replicas
+//! println!("{}/{}", delivered.partition, delivered.offset);
+//!
+//! let mut consumer = client.consumer(ConsumerConfig::default())?;
+//! consumer.assign_topic(&topic, OffsetSpec::Earliest).await?;
+//! for record in consumer.poll(100).await? {
+//!     println!("{}: {:?}", record.offset, record.value);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It knows the gRPC API and nothing of what is behind it. It makes no threads; its tasks end with
+//! the handle that started them.
+
+mod admin;
+mod backoff;
+mod channels;
+mod client;
+mod cluster_view;
+mod config;
+mod consumer;
+mod error;
+mod metadata;
+mod producer;
+
+pub use admin::{
+    Admin, ClusterDescription, NewTopic, NodeDescription, PartitionDescription, PartitionLeader,
+    PartitionOffset, ReplicaDescription, TopicDescription, TopicPartition, TopicSummary,
+};
+pub use channels::{ChannelFactory, endpoint};
+pub use client::Client;
+pub use config::ClientConfig;
+pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord, OutOfRange, Until};
+pub use error::ClientError;
+pub use producer::{Delivered, Delivery, Producer, ProducerConfig, ProducerRecord};
+
+pub use flotilla_protocol::{ApiError, ErrorFacts, LeaderHint, OffsetRange, OffsetSpec};
+pub use flotilla_types::{
+    Compression, ErrorCode, Header, NodeId, Offset, PartitionIndex, Timestamp, TopicConfig,
+    TopicName,
+};

@@ -1,0 +1,11 @@
+//! The client against nodes that fail on purpose.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod admin;
+mod consume;
+mod fake_cluster;
+mod fake_node;
+mod partition_log;
+mod produce;
+mod produce_chaos;
