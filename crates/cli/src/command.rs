@@ -1,0 +1,140 @@
+//! The client commands, and how one is run.
+
+use clap::Subcommand;
+
+use crate::bench::{self, BenchCommand};
+use crate::cluster::{self, ClusterCommand};
+use crate::failure::Failure;
+use crate::records::{self, ConsumeArgs, ProduceArgs};
+use crate::topics::{self, TopicCommand};
+use crate::{Exit, GlobalOptions, Io};
+
+/// What a client can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Create, look at, change and delete topics
+    #[command(subcommand, after_help = Exit::HELP)]
+    Topic(TopicCommand),
+    /// Write records from a file or from stdin
+    #[command(after_help = Exit::HELP)]
+    Produce(Box<ProduceArgs>),
+    /// Read records and print them
+    #[command(after_help = Exit::HELP)]
+    Consume(Box<ConsumeArgs>),
+    /// Look at the cluster and move leaders
+    #[command(subcommand, after_help = Exit::HELP)]
+    Cluster(ClusterCommand),
+    /// Measure throughput and latency
+    #[command(subcommand, after_help = Exit::HELP)]
+    Bench(BenchCommand),
+}
+
+/// Runs a command to its end and tells the user what went wrong, if anything did.
+///
+/// It expects a multi-threaded runtime: it may wait for the reader of its output.
+pub async fn run(command: ClientCommand, global: GlobalOptions, mut io: Io) -> Exit {
+    let ended = dispatch(command, &global, &mut io).await;
+    io.output.clear_progress();
+    let ended = ended.and_then(|exit| io.output.flush().map(|()| exit));
+    match ended {
+        Ok(exit) => exit,
+        Err(failure) if failure.is_broken_pipe() => Exit::Done,
+        Err(failure) => {
+            failure.report(&mut io.output, global.output);
+            // What was printed before the failure still counts; a second failure adds nothing.
+            let _ = io.output.flush();
+            failure.exit()
+        }
+    }
+}
+
+async fn dispatch(
+    command: ClientCommand,
+    global: &GlobalOptions,
+    io: &mut Io,
+) -> Result<Exit, Failure> {
+    match command {
+        ClientCommand::Topic(command) => topics::run(command, global, io).await,
+        ClientCommand::Produce(args) => records::produce(*args, global, io).await,
+        ClientCommand::Consume(args) => records::consume(*args, global, io).await,
+        ClientCommand::Cluster(command) => cluster::run(command, global, io).await,
+        ClientCommand::Bench(command) => bench::run(command, global, io).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        _command: ClientCommand,
+        #[command(flatten)]
+        global: GlobalOptions,
+    }
+
+    fn parse(line: &str) -> Result<Line, clap::Error> {
+        Line::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn common_lines_are_understood() {
+        for line in [
+            "flotilla topic create a --partitions 12 --replication-factor 3 --config a=b --config c=d",
+            "flotilla topic describe a b",
+            "flotilla topic alter a --reset retention_ms --partitions 24",
+            "flotilla produce a --key-separator : --rate 10k/s --compression zstd --linger 5ms",
+            "flotilla consume a --partition 0 --partition 3 --from -10m --follow --format %k",
+            "flotilla consume a --from 2024-05-01T12:00:00Z --count 5",
+            "flotilla cluster transfer-leader a 0 --to 2",
+            "flotilla bench produce --topic a --records 5 --record-size 1KiB --window 1 --clients 2",
+            "flotilla bench consume --topic a --records 5 --record-size 100 --window 9 --clients 2",
+        ] {
+            parse(line).unwrap();
+        }
+    }
+
+    #[test]
+    fn global_options_can_follow_the_command() {
+        let line =
+            parse("flotilla topic list --bootstrap a:1,b:2 -o json --timeout 250ms").unwrap();
+        assert_eq!(line.global.bootstrap, ["a:1", "b:2"]);
+        assert_eq!(line.global.output, crate::OutputFormat::Json);
+        assert_eq!(line.global.timeout.as_millis(), 250);
+    }
+
+    #[test]
+    fn senseless_lines_end_with_the_exit_code_of_usage() {
+        for line in [
+            "flotilla topic create",
+            "flotilla topic create a/b",
+            "flotilla topic create .. --partitions 1",
+            "flotilla topic create a --config novalue",
+            "flotilla produce a --compression brotli",
+            "flotilla produce a --rate 0",
+            "flotilla consume a --from yesterday",
+            "flotilla consume a --format %x",
+            "flotilla cluster transfer-leader a x --to 1",
+            "flotilla bench produce --topic a --window 0",
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_shows_the_exit_codes() {
+        for command in Line::command().get_subcommands_mut() {
+            let help = command.render_help().to_string();
+            assert!(help.contains(Exit::HELP), "{}", command.get_name());
+        }
+    }
+}

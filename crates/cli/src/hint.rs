@@ -1,0 +1,51 @@
+//! What to do next after an error: one line for each code where there is something to do.
+
+use flotilla_types::ErrorCode;
+
+pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
+    match code {
+        ErrorCode::BatchTooLarge => {
+            Some("raise the topic's limit with `topic alter TOPIC --config max_record_bytes=BYTES`")
+        }
+        ErrorCode::ClusterMismatch => {
+            Some("the nodes of --bootstrap must be of one cluster; see `cluster status`")
+        }
+        ErrorCode::ConfigInvalid => {
+            Some("`topic describe TOPIC` shows every key of a topic's configuration")
+        }
+        ErrorCode::CorruptData => {
+            Some("move the leadership to another replica with `cluster transfer-leader`")
+        }
+        ErrorCode::DiskFull => {
+            Some("free disk space on the nodes, or shorten the topics' retention")
+        }
+        ErrorCode::Internal => Some("the node's log says more"),
+        ErrorCode::LeaderNotAvailable | ErrorCode::NotLeader => {
+            Some("try again in a moment; `cluster status` shows partitions without a leader")
+        }
+        ErrorCode::NotEnoughNodes => {
+            Some("start more nodes or ask for a smaller --replication-factor")
+        }
+        ErrorCode::OffsetOutOfRange => Some("`--from start` reads from the oldest record kept"),
+        ErrorCode::Overloaded => Some("try again, more slowly: --rate limits what is sent"),
+        ErrorCode::ProducerFenced => Some("another producer of this identity has taken over"),
+        ErrorCode::ResultUnknown => Some("it may have been applied: look before you try again"),
+        ErrorCode::ShuttingDown => Some("try again: another node takes over"),
+        ErrorCode::Timeout => Some(
+            "is the cluster running and --bootstrap right? A longer --timeout, or \
+             --delivery-timeout for records, waits longer",
+        ),
+        ErrorCode::TopicExists => Some("--if-not-exists accepts a topic that exists"),
+        ErrorCode::UnknownNode | ErrorCode::UnknownPartition => {
+            Some("`cluster status` and `topic describe` show what there is")
+        }
+        ErrorCode::UnknownTopic => Some("`topic list` shows the topics, `topic create` makes one"),
+        ErrorCode::BatchMalformed
+        | ErrorCode::ChecksumMismatch
+        | ErrorCode::InvalidArgument
+        | ErrorCode::InvalidTopicName
+        | ErrorCode::OutOfOrderSequence
+        | ErrorCode::UnknownCodec
+        | ErrorCode::UnknownProducer => None,
+    }
+}

@@ -1,0 +1,32 @@
+//! The client commands of the binary `flotilla`: topics, records, cluster, benchmarks.
+//!
+//! A library, so that one binary can hold these commands and the server. It knows clap and the
+//! public Rust client. It does not know how a server is configured or started, nor what the nodes
+//! say to one another.
+//!
+//! Data goes to stdout and everything else to stderr, both through [`Output`]. Every command ends
+//! with an [`Exit`] of one fixed table.
+
+mod bench;
+mod cluster;
+mod command;
+mod completions;
+mod exit;
+mod failure;
+mod global;
+mod hint;
+mod interrupt;
+mod io;
+mod output;
+mod pace;
+mod records;
+mod topics;
+mod values;
+
+pub use command::{ClientCommand, run};
+pub use completions::{CompletionsArgs, write_completions};
+pub use exit::Exit;
+pub use global::GlobalOptions;
+pub use interrupt::Interrupt;
+pub use io::Io;
+pub use output::{Output, OutputFormat};

@@ -1,0 +1,38 @@
+//! The arguments of `consume`.
+
+use clap::Args;
+use flotilla_client::{PartitionIndex, TopicName};
+
+use super::print_format::PrintFormat;
+use super::start::Start;
+use crate::values::parse_partition;
+
+#[derive(Args, Clone, Debug)]
+pub struct ConsumeArgs {
+    /// Topic to read
+    #[arg(value_parser = TopicName::parse)]
+    pub(super) topic: TopicName,
+    /// A partition to read; can be repeated [default: all of them]
+    #[arg(long = "partition", value_name = "N", value_parser = parse_partition)]
+    pub(super) partitions: Vec<PartitionIndex>,
+    /// Where to begin: start, end, an offset, a time as in 2024-05-01T12:00:00Z, @ and milliseconds
+    /// since 1970, or a time before now such as -10m
+    #[arg(
+        long,
+        value_name = "PLACE",
+        value_parser = Start::parse,
+        allow_hyphen_values = true,
+        default_value = "start"
+    )]
+    pub(super) from: Start,
+    /// Stop after this many records
+    #[arg(long, value_name = "N")]
+    pub(super) count: Option<u64>,
+    /// Wait for new records instead of stopping at the end of the log as of now
+    #[arg(short, long)]
+    pub(super) follow: bool,
+    /// How a record is printed: %k key, %v value, %t topic, %p partition, %o offset, %T timestamp in
+    /// ms, %h headers, %% percent; \n \t \r \0 \\ as usual [default: %v\n]
+    #[arg(long, value_name = "FORMAT", value_parser = PrintFormat::parse)]
+    pub(super) format: Option<PrintFormat>,
+}

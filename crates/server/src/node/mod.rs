@@ -1,0 +1,79 @@
+//! One node, from its first port to its last fsync.
+//!
+//! ```text
+//!   start   HTTP ─ directory ─ identity ─ raft ─ metadata ─ broker ─ peer port ─ client port
+//!   stop    not ready ─ client port ─ requests in hand ─ leaderships ─ peer port ─ storage ─ HTTP
+//! ```
+//!
+//! HTTP comes first and goes last, so that whoever watches the node sees what it is doing. The other
+//! ports are reserved at the beginning, so that a port that is taken is found before anything is
+//! changed, but nobody can connect before there is something to answer.
+
+mod data_directory;
+mod error;
+mod grpc_port;
+mod open_files;
+mod orders;
+mod ports;
+mod running;
+mod status;
+
+pub(crate) use error::NodeError;
+pub(crate) use orders::StopOrders;
+
+use std::sync::Arc;
+
+use flotilla_gateway::Gateway;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::ServerConfig;
+use crate::telemetry::{MetricsRecorder, keep_metrics_small};
+use orders::Audience;
+use ports::Ports;
+use running::RunningNode;
+use status::Status;
+
+/// Runs a node until it is told to stop or must not go on.
+pub(crate) async fn run(
+    config: &ServerConfig,
+    recorder: MetricsRecorder,
+    mut orders: StopOrders,
+) -> Result<(), NodeError> {
+    open_files::raise_limit();
+    let ports = Ports::reserve(&config.listen).await?;
+    let status = Arc::new(Status::new(config));
+    let tasks = TaskTracker::new();
+    let last = CancellationToken::new();
+    let gateway = Gateway::new(config.http, status.clone(), recorder.text());
+    tasks.spawn(gateway.serve(ports.http.listen()?, last.clone()));
+    tasks.spawn(keep_metrics_small(recorder, last.clone()));
+
+    let mut node = RunningNode::start(config, (ports.client, ports.peer), &status).await?;
+    let (joined, audience) = (node.joined(), orders.audience());
+    tasks.spawn(
+        last.clone()
+            .run_until_cancelled_owned(announce_ready(joined, audience)),
+    );
+    tokio::select! {
+        () = orders.stop() => {}
+        reason = node.failure() => return Err(NodeError::Failed { reason }),
+    }
+    status.stopping();
+    tokio::select! {
+        () = node.stop(config.stop) => {}
+        () = orders.stop_at_once() => {}
+    }
+    last.cancel();
+    tasks.close();
+    tasks.wait().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn announce_ready(mut joined: watch::Receiver<bool>, audience: Audience) {
+    if joined.wait_for(|joined| *joined).await.is_ok() {
+        audience.announce_ready();
+    }
+}

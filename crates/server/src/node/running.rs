@@ -1,0 +1,157 @@
+//! A node with all its parts: how they are started, watched and stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flotilla_broker::{
+    Broker, BrokerConfig, BrokerParts, RecordRoom, SystemClock, peer_server, public_server,
+};
+use flotilla_raft::{RaftNode, TcpConnector};
+use flotilla_storage::{Identity, Storage, WritePressure};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use super::data_directory;
+use super::error::NodeError;
+use super::grpc_port::GrpcPort;
+use super::ports::ReservedPort;
+use super::status::{Parts, Status};
+use crate::config::{ServerConfig, StopConfig};
+
+/// What the peers get to finish reading our last words.
+const PEER_LIMIT: Duration = Duration::from_millis(200);
+
+pub(super) struct RunningNode {
+    storage: Storage,
+    raft: Arc<RaftNode>,
+    broker: Broker,
+    client_port: GrpcPort,
+    peer_port: GrpcPort,
+}
+
+impl RunningNode {
+    /// Starts everything. The ports are those for clients and for peers.
+    pub(super) async fn start(
+        config: &ServerConfig,
+        (client_port, peer_port): (ReservedPort, ReservedPort),
+        status: &Status,
+    ) -> Result<Self, NodeError> {
+        status.starting("opening the data directory");
+        let (storage, identity) = data_directory::open(config).await?;
+        status.starting("opening the metadata group");
+        let raft = RaftNode::start(
+            config.raft.clone(),
+            storage.clone(),
+            identity,
+            Arc::new(TcpConnector::default()),
+        );
+        for node in &config.cluster.nodes {
+            if node.id != config.node {
+                raft.set_peer(node.id, &node.peer.to_string(), None);
+            }
+        }
+        let voters = config.cluster.nodes.iter().map(|node| node.id).collect();
+        let metadata = raft.open_metadata(voters).await?;
+        let (pressure, room) = watch::channel(RecordRoom::Free);
+        storage.on_write_pressure(Box::new(move |now| {
+            pressure.send_replace(room_under(now));
+        }));
+        let parts = BrokerParts {
+            raft: raft.clone(),
+            metadata: metadata.clone(),
+            room,
+            clock: Arc::new(SystemClock),
+        };
+        let broker = Broker::start(
+            broker_config(config, identity),
+            parts,
+            CancellationToken::new(),
+        );
+        status.running(Parts {
+            storage: storage.clone(),
+            raft: raft.clone(),
+            metadata,
+            joined: broker.joined(),
+        });
+        Ok(Self {
+            peer_port: GrpcPort::open(
+                "listen.peer",
+                peer_server(),
+                broker.peer_routes(),
+                peer_port.listen()?,
+            ),
+            client_port: GrpcPort::open(
+                "listen.client",
+                public_server(),
+                broker.public_routes(),
+                client_port.listen()?,
+            ),
+            storage,
+            raft,
+            broker,
+        })
+    }
+
+    /// Becomes true when the node is ready.
+    pub(super) fn joined(&self) -> watch::Receiver<bool> {
+        self.broker.joined()
+    }
+
+    /// Completes when something happened after which the node must not go on.
+    pub(super) async fn failure(&mut self) -> String {
+        tokio::select! {
+            reason = failed(self.raft.failure()) => reason,
+            reason = failed(self.broker.failure()) => reason,
+            reason = self.client_port.failure() => reason,
+            reason = self.peer_port.failure() => reason,
+        }
+    }
+
+    /// Stops everything in order. What is not done within its limit is left.
+    pub(super) async fn stop(self, limits: StopConfig) {
+        self.client_port.stop_accepting();
+        self.broker.shutdown().await;
+        // The broker has ended its streams, so only answers that nobody reads are left.
+        self.client_port.finish(PEER_LIMIT).await;
+        self.raft.shutdown(limits.handover_limit).await;
+        self.peer_port.finish(PEER_LIMIT).await;
+        let storage = self.storage;
+        if let Err(error) = spawn_blocking(move || storage.close()).await {
+            tracing::error!(%error, "storage was not closed in order");
+        }
+    }
+}
+
+fn broker_config(config: &ServerConfig, identity: Identity) -> BrokerConfig {
+    let limits = config.broker;
+    let shutdown_limit_ms = config.stop.drain_limit.as_millis();
+    BrokerConfig {
+        produce_bytes_in_flight_max: limits.produce_bytes_in_flight_max,
+        retention_check_ms: limits.retention_check_ms,
+        leader_balance_ms: limits.leader_balance_ms,
+        leader_balance_patience_ms: limits.leader_balance_patience_ms,
+        shutdown_limit_ms: u64::try_from(shutdown_limit_ms).unwrap_or(u64::MAX),
+        ..BrokerConfig::new(
+            identity.cluster,
+            identity.incarnation,
+            config.addresses.clone(),
+        )
+    }
+}
+
+const fn room_under(pressure: WritePressure) -> RecordRoom {
+    match pressure {
+        WritePressure::None => RecordRoom::Free,
+        WritePressure::JournalFull => RecordRoom::CatchingUp,
+        WritePressure::DiskFull => RecordRoom::DiskFull,
+    }
+}
+
+async fn failed(mut failure: watch::Receiver<Option<String>>) -> String {
+    match failure.wait_for(Option::is_some).await {
+        Ok(reason) => reason.clone().unwrap_or_default(),
+        // Whoever reports failures is gone because the node is being taken down.
+        Err(_) => std::future::pending().await,
+    }
+}
