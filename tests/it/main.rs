@@ -1,0 +1,29 @@
+//! The integration tests, in one binary.
+//!
+//! Apart from `tidy`, each file tells one story of a cluster of real processes, as its users see it.
+//! What one node does by itself with its settings, ports and directory is tested beside the binary.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "a story that cannot go on says so by failing, and is told in one piece"
+)]
+
+mod all_nodes_killed_at_once;
+mod any_node_serves;
+mod bad_batches;
+mod broken_requests;
+mod command_line;
+mod damaged_replica;
+mod disk_full;
+mod follower_away;
+mod graceful_stop;
+mod leader_killed;
+mod offsets_out_of_range;
+mod raw_api;
+mod records_deleted;
+mod single_node;
+mod tidy;
+mod topics;
+mod topics_admin;
+mod wiped_node;

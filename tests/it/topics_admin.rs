@@ -1,0 +1,196 @@
+//! Topics come, change and go, and senseless requests change nothing.
+
+use std::collections::BTreeMap;
+
+use flotilla_client::{
+    ApiError, ErrorCode, NewTopic, Offset, OffsetSpec, PartitionIndex, ProducerConfig,
+    ProducerRecord, TopicName,
+};
+use flotilla_protocol::v1;
+use flotilla_tests::cluster::Cluster;
+use flotilla_tests::phase::phase;
+use flotilla_tests::workload::read_whole;
+
+use crate::raw_api::{RawNode, record_request};
+use crate::topics::{FIRST, create, name};
+
+/// Goal: a topic can be created, described, altered, extended and deleted, and one that is created
+/// again under the same name is another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_lives_and_its_successor_inherits_nothing() {
+    let cluster = Cluster::start(3).await;
+    let client = cluster.client().await;
+    let admin = client.admin();
+    let topic = name("orders");
+
+    phase("create");
+    let created = create(&client, &topic, 4, 2).await;
+    assert_eq!(created.replication_factor, 2);
+    assert_eq!(created.partitions.len(), 4);
+    for partition in &created.partitions {
+        assert_eq!(partition.replicas.len(), 2);
+        let leader = partition.leader.expect("created topics have leaders").node;
+        assert!(partition.replicas.contains(&leader));
+    }
+    let again = admin.create_topic(NewTopic::new(topic.clone())).await;
+    assert_eq!(again.unwrap_err().code(), ErrorCode::TopicExists);
+
+    phase("alter");
+    let set = BTreeMap::from([("retention_ms".to_owned(), "60000".to_owned())]);
+    let altered = admin.alter_topic(&topic, set, Vec::new()).await.unwrap();
+    assert_eq!(altered.config["retention_ms"], "60000");
+    let reset = vec!["retention_ms".to_owned()];
+    let altered = admin.alter_topic(&topic, BTreeMap::new(), reset).await;
+    assert_eq!(altered.unwrap().config, created.config);
+    let wrong = BTreeMap::from([
+        ("retention_bytes".to_owned(), "1048576".to_owned()),
+        ("retention_ms".to_owned(), "soon".to_owned()),
+    ]);
+    let refused = admin.alter_topic(&topic, wrong, Vec::new()).await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::ConfigInvalid);
+    let described = admin.describe_topic(&topic).await.unwrap();
+    assert_eq!(described.config, created.config, "all of it or nothing");
+
+    phase("add partitions, and write to the new ones");
+    let extended = admin.add_partitions(&topic, 6).await.unwrap();
+    assert_eq!(extended.partitions.len(), 6);
+    let fewer = admin.add_partitions(&topic, 5).await.unwrap_err();
+    assert_eq!(fewer.code(), ErrorCode::InvalidArgument);
+    let producer = client.producer(ProducerConfig::default()).unwrap();
+    for partition in (0..6).map(PartitionIndex::new) {
+        let record = ProducerRecord::new(topic.clone(), "old").partition(partition);
+        producer.send(record).await.unwrap().await.unwrap();
+    }
+
+    phase("delete, and create again");
+    admin.delete_topic(&topic).await.unwrap();
+    let gone = admin.describe_topic(&topic).await.unwrap_err();
+    assert_eq!(gone.code(), ErrorCode::UnknownTopic);
+    assert!(admin.list_topics().await.unwrap().is_empty());
+    let gone = admin.delete_topic(&topic).await.unwrap_err();
+    assert_eq!(gone.code(), ErrorCode::UnknownTopic);
+    let successor = create(&client, &topic, 2, 3).await;
+    assert_ne!(successor.id, created.id);
+    for reading in read_whole(&client, &topic).await.unwrap() {
+        assert_eq!(reading.records, []);
+    }
+    let record = ProducerRecord::new(topic.clone(), "new").partition(FIRST);
+    let stored = producer.send(record).await.unwrap().await.unwrap();
+    assert_eq!(stored.offset, Offset::ZERO);
+}
+
+/// Goal: what cannot be created is refused with a code that says why, on every node alike, and leaves
+/// nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn senseless_topics_are_refused() {
+    let cluster = Cluster::start(3).await;
+    let client = cluster.client().await;
+    let with = |change: fn(&mut v1::CreateTopicRequest)| {
+        let mut request = v1::CreateTopicRequest {
+            name: "fine".to_owned(),
+            ..v1::CreateTopicRequest::default()
+        };
+        change(&mut request);
+        request
+    };
+    let cases = [
+        (
+            with(|topic| topic.name.clear()),
+            ErrorCode::InvalidTopicName,
+        ),
+        (
+            with(|topic| topic.name = "x".repeat(250)),
+            ErrorCode::InvalidTopicName,
+        ),
+        (
+            with(|topic| topic.name = "../x".to_owned()),
+            ErrorCode::InvalidTopicName,
+        ),
+        (
+            with(|topic| topic.name = "..".to_owned()),
+            ErrorCode::InvalidTopicName,
+        ),
+        (
+            with(|topic| topic.name = "smörgås".to_owned()),
+            ErrorCode::InvalidTopicName,
+        ),
+        (
+            with(|topic| topic.partitions = Some(0)),
+            ErrorCode::InvalidArgument,
+        ),
+        (
+            with(|topic| topic.partitions = Some(10_000)),
+            ErrorCode::InvalidArgument,
+        ),
+        (
+            with(|topic| topic.partitions = Some(u32::MAX)),
+            ErrorCode::InvalidArgument,
+        ),
+        (
+            with(|topic| topic.replication_factor = Some(0)),
+            ErrorCode::InvalidArgument,
+        ),
+        (
+            with(|topic| topic.replication_factor = Some(8)),
+            ErrorCode::InvalidArgument,
+        ),
+        (
+            with(|topic| topic.replication_factor = Some(4)),
+            ErrorCode::NotEnoughNodes,
+        ),
+        (
+            with(|topic| drop(topic.config.insert("colour".to_owned(), "red".to_owned()))),
+            ErrorCode::ConfigInvalid,
+        ),
+        (
+            with(|topic| {
+                drop(
+                    topic
+                        .config
+                        .insert("retention_ms".to_owned(), "-2".to_owned()),
+                )
+            }),
+            ErrorCode::ConfigInvalid,
+        ),
+    ];
+    for node in cluster.nodes() {
+        for (request, code) in &cases {
+            let refused = RawNode::of(node)
+                .topics()
+                .create_topic(request.clone())
+                .await;
+            let error = ApiError::from(refused.unwrap_err());
+            assert_eq!(error.code, *code, "{request:?}");
+            assert!(!error.message.is_empty());
+        }
+    }
+    assert!(client.admin().list_topics().await.unwrap().is_empty());
+
+    phase("the longest name works");
+    let longest = name(&"x".repeat(249));
+    create(&client, &longest, 1, 3).await;
+    assert_eq!(client.admin().list_topics().await.unwrap()[0].name, longest);
+}
+
+/// Goal: what does not exist is said not to exist.
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_topics_and_partitions_have_their_codes() {
+    let cluster = Cluster::start(3).await;
+    let client = cluster.client().await;
+    let (topic, missing) = (name("orders"), name("missing"));
+    create(&client, &topic, 2, 3).await;
+    let above = PartitionIndex::new(2);
+    let cases: [(&TopicName, PartitionIndex, ErrorCode); 2] = [
+        (&missing, FIRST, ErrorCode::UnknownTopic),
+        (&topic, above, ErrorCode::UnknownPartition),
+    ];
+    for node in cluster.nodes() {
+        let node = RawNode::of(node);
+        for (topic, partition, code) in cases {
+            let request = record_request(topic, partition, "lost");
+            assert_eq!(node.produce(request).await.unwrap_err().code, code);
+            let read = node.read(topic, partition, OffsetSpec::Earliest).await;
+            assert_eq!(read.unwrap_err().code, code);
+        }
+    }
+}

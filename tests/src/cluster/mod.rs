@@ -1,0 +1,179 @@
+//! A cluster of real processes on loopback, to start, kill, stop and start again.
+//!
+//! Each node has a directory of its own with its configuration, its data and its log. Everything is
+//! gone when the cluster is dropped, the processes too. If the test fails, the ends of the logs are
+//! printed and the directory stays.
+
+mod binary;
+mod command;
+mod http;
+mod node;
+mod ports;
+
+use std::thread;
+use std::time::Duration;
+
+use flotilla_client::{Client, ClientConfig, ClusterDescription, NodeId, PartitionDescription};
+use tempfile::TempDir;
+
+pub use binary::flotilla_binary;
+pub use command::{CommandOutcome, flotilla};
+pub use http::{HttpAnswer, get};
+pub use node::Node;
+pub use ports::next_port;
+
+use crate::condition::until;
+
+/// A node that is not ready by then has failed to start.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+pub struct Cluster {
+    nodes: Vec<Node>,
+    directory: Option<TempDir>,
+}
+
+/// What a cluster is made of.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    pub node_count: u64,
+    /// Settings of every node, by key: `storage.disk_reserve_bytes` and its value as TOML.
+    pub settings: Vec<(&'static str, String)>,
+}
+
+impl Cluster {
+    /// Nodes 1 to `node_count` with default settings, ready for clients.
+    pub async fn start(node_count: u64) -> Self {
+        Self::start_with(ClusterOptions {
+            node_count,
+            settings: Vec::new(),
+        })
+        .await
+    }
+
+    pub async fn start_with(options: ClusterOptions) -> Self {
+        let directory = TempDir::with_prefix("flotilla-").expect("a directory for the cluster");
+        let mut nodes: Vec<_> = (1..=options.node_count)
+            .map(|id| Node::new(NodeId::new(id), directory.path()))
+            .collect();
+        let peers: Vec<_> = nodes.iter().map(Node::as_written).collect();
+        for node in &mut nodes {
+            node.configure(&peers, &options.settings);
+            node.start();
+        }
+        let cluster = Self {
+            nodes,
+            directory: Some(directory),
+        };
+        cluster.wait_ready().await;
+        cluster
+    }
+
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// # Panics
+    ///
+    /// If there is no such node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[self.index_of(id)]
+    }
+
+    pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        let index = self.index_of(id);
+        &mut self.nodes[index]
+    }
+
+    /// Ends all processes at the same moment, as a power cut of the whole site would.
+    pub fn kill_all(&mut self) {
+        for node in &mut self.nodes {
+            node.begin_kill();
+        }
+        for node in &mut self.nodes {
+            node.kill();
+        }
+    }
+
+    /// Starts every node that does not run, and waits until all are ready.
+    pub async fn start_all(&mut self) {
+        for node in &mut self.nodes {
+            if !node.is_running() {
+                node.start();
+            }
+        }
+        self.wait_ready().await;
+    }
+
+    /// Gives all nodes other settings, for their next start.
+    pub fn configure(&mut self, settings: &[(&'static str, String)]) {
+        let peers: Vec<_> = self.nodes.iter().map(Node::as_written).collect();
+        for node in &self.nodes {
+            node.configure(&peers, settings);
+        }
+    }
+
+    /// Waits until every node that runs says that it is ready.
+    pub async fn wait_ready(&self) {
+        for node in self.nodes.iter().filter(|node| node.is_running()) {
+            node.wait_ready(READY_LIMIT).await;
+        }
+    }
+
+    /// Where clients can begin.
+    pub fn bootstrap(&self) -> Vec<String> {
+        self.nodes.iter().map(Node::client_address).collect()
+    }
+
+    /// As one argument of the command line.
+    pub fn bootstrap_argument(&self) -> String {
+        format!("--bootstrap={}", self.bootstrap().join(","))
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::connect(ClientConfig::new(self.bootstrap()))
+            .await
+            .expect("a client connects")
+    }
+
+    /// Waits until every partition has a leader that runs, and returns the cluster as it is then.
+    pub async fn wait_for_leaders(&self, client: &Client) -> ClusterDescription {
+        let is_led = |partition: &PartitionDescription| {
+            partition
+                .leader
+                .is_some_and(|leader| self.node(leader.node).is_running())
+        };
+        until("every partition has a leader", READY_LIMIT, async || {
+            let cluster = client.admin().describe_cluster().await.ok()?;
+            cluster.partitions.iter().all(is_led).then_some(cluster)
+        })
+        .await
+    }
+
+    fn index_of(&self, id: NodeId) -> usize {
+        let index = self.nodes.iter().position(|node| node.id() == id);
+        index.unwrap_or_else(|| panic!("the cluster has no node {id}"))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            node.kill();
+        }
+        if thread::panicking() {
+            for node in &self.nodes {
+                eprintln!(
+                    "--- the end of the log of node {}\n{}",
+                    node.id(),
+                    node.log_tail(40)
+                );
+            }
+            if let Some(directory) = self.directory.take() {
+                eprintln!(
+                    "--- the cluster's files are in {}",
+                    directory.keep().display()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Who leads, and who has everything, read from a description of the cluster.
+
+use std::time::Duration;
+
+use flotilla_client::{
+    Client, ClusterDescription, NodeId, PartitionDescription, PartitionIndex, TopicName,
+};
+
+use crate::condition::until;
+
+/// A leader that is not there by then will not come.
+const LEADER_LIMIT: Duration = Duration::from_secs(30);
+/// A node that has not caught up by then never will.
+const CATCH_UP_LIMIT: Duration = Duration::from_secs(60);
+
+pub fn partition_of<'a>(
+    cluster: &'a ClusterDescription,
+    topic: &TopicName,
+    partition: PartitionIndex,
+) -> Option<&'a PartitionDescription> {
+    let mut partitions = cluster.partitions.iter();
+    partitions.find(|known| known.topic == *topic && known.index == partition)
+}
+
+pub fn leader_of(
+    cluster: &ClusterDescription,
+    topic: &TopicName,
+    partition: PartitionIndex,
+) -> Option<NodeId> {
+    Some(partition_of(cluster, topic, partition)?.leader?.node)
+}
+
+/// Whether `node` is up and has every entry of its replicas of the topic, as the leaders know it.
+pub fn has_caught_up(cluster: &ClusterDescription, topic: &TopicName, node: NodeId) -> bool {
+    let mut nodes = cluster.nodes.iter();
+    let is_alive = nodes.any(|known| known.id == node && known.alive);
+    let partitions = cluster.partitions.iter();
+    let mut partitions = partitions.filter(|partition| partition.topic == *topic);
+    is_alive && partitions.all(|partition| has_everything(partition, node))
+}
+
+fn has_everything(partition: &PartitionDescription, node: NodeId) -> bool {
+    let Some(leader) = partition.leader else {
+        return false;
+    };
+    let mut replicas = partition.replicas.iter();
+    let own = replicas.find(|replica| replica.node == node);
+    own.is_none_or(|own| leader.node == node || own.lag_entries == Some(0))
+}
+
+/// # Panics
+///
+/// If nobody leads within half a minute.
+pub async fn wait_for_leader(
+    client: &Client,
+    topic: &TopicName,
+    partition: PartitionIndex,
+) -> NodeId {
+    let what = format!("somebody leads {topic}/{partition}");
+    until(&what, LEADER_LIMIT, async || {
+        let cluster = client.admin().describe_cluster().await.ok()?;
+        leader_of(&cluster, topic, partition)
+    })
+    .await
+}
+
+/// # Panics
+///
+/// If the node has not caught up within a minute.
+pub async fn wait_until_caught_up(client: &Client, topic: &TopicName, node: NodeId) {
+    let what = format!("node {node} has every record of {topic}");
+    until(&what, CATCH_UP_LIMIT, async || {
+        let cluster = client.admin().describe_cluster().await.ok()?;
+        has_caught_up(&cluster, topic, node).then_some(())
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use flotilla_client::{NodeDescription, PartitionLeader, ReplicaDescription};
+    use flotilla_types::{ClusterId, LeaderEpoch, NodeAddresses, RaftGroupId};
+
+    use super::*;
+
+    /// Nodes 1 and 2, both with a replica of `orders/0`, which node 1 leads.
+    fn cluster(is_second_alive: bool, second_lag: Option<u64>) -> ClusterDescription {
+        let node = |id, alive| NodeDescription {
+            id: NodeId::new(id),
+            addresses: NodeAddresses {
+                client: String::new(),
+                peer: String::new(),
+            },
+            alive,
+        };
+        let replica = |node, lag_entries| ReplicaDescription {
+            node: NodeId::new(node),
+            lag_entries,
+        };
+        ClusterDescription {
+            cluster_id: ClusterId::new([0; 16]),
+            answered_by: NodeId::new(1),
+            nodes: vec![node(1, true), node(2, is_second_alive)],
+            metadata_leader: None,
+            partitions: vec![PartitionDescription {
+                topic: TopicName::parse("orders").unwrap(),
+                index: PartitionIndex::new(0),
+                raft_group: RaftGroupId::new(1),
+                leader: Some(PartitionLeader {
+                    node: NodeId::new(1),
+                    epoch: LeaderEpoch::new(1),
+                }),
+                log_start: None,
+                high_watermark: None,
+                replicas: vec![replica(1, None), replica(2, second_lag)],
+            }],
+        }
+    }
+
+    #[test]
+    fn a_node_has_caught_up_when_it_is_up_and_lags_nowhere() {
+        let topic = TopicName::parse("orders").unwrap();
+        let caught_up = |cluster, node| has_caught_up(&cluster, &topic, NodeId::new(node));
+        assert!(caught_up(cluster(true, Some(0)), 2));
+        assert!(!caught_up(cluster(true, Some(1)), 2));
+        assert!(!caught_up(cluster(true, None), 2));
+        assert!(!caught_up(cluster(false, Some(0)), 2));
+        assert!(caught_up(cluster(true, None), 1), "a leader has everything");
+        let mut leaderless = cluster(true, Some(0));
+        leaderless.partitions[0].leader = None;
+        assert!(!caught_up(leaderless, 2));
+    }
+}
