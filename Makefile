@@ -1,0 +1,105 @@
+# Everything a developer or a curious visitor does here. `make` lists it.
+#
+# There is one profile, release, and one build cache, outside the clone, so that a second clone or a
+# fresh one starts warm. RocksDB is compiled from its sources once per machine.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flotilla
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export CCACHE_DIR ?= $(CACHE)/ccache
+BINARY := $(CARGO_TARGET_DIR)/release/flotilla
+
+# What the build needs beside Rust: a C++ compiler, and libclang to read RocksDB's header.
+PACKAGES := build-essential ccache libclang-dev
+
+# Looked up when a recipe starts, because `deps` may have just installed ccache. Changing compilers
+# would compile RocksDB again.
+ifeq ($(origin CC),default)
+CARGO = $(if $(shell command -v ccache),env CC="ccache gcc" CXX="ccache g++") cargo
+else
+CARGO = cargo
+endif
+
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY_ROOT := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)
+CARGO_DENY := $(CARGO_DENY_ROOT)/bin/cargo-deny
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## Install what the build needs from Debian, unless it is there
+	@.ci/deps $(PACKAGES)
+	@.ci/claim
+
+.PHONY: build
+build: deps ## Build the binary `flotilla`
+	@.ci/timed "build" $(CARGO) build --release --locked -p flotilla
+	@echo "built $(BINARY)"
+
+.PHONY: test
+test: build ## Run every test
+	@.ci/timed "tests" $(CARGO) test --release --locked --workspace --no-fail-fast | .ci/test-summary
+
+.PHONY: demo
+demo: deps ## Fill a cluster of three nodes, kill one half way, replay and compare everything
+	@.ci/timed "build" $(CARGO) build --release --locked -p flotilla -p flotilla-tests --bin flotilla --bin demo
+	@$(CARGO_TARGET_DIR)/release/demo $(DEMO_ARGS)
+
+.PHONY: bench
+bench: deps ## Measure what Flotilla costs and how fast it is, in about 10 minutes (BENCH_ARGS="all --quick": 40 s)
+	@.ci/timed "build" $(CARGO) build --release --locked -p flotilla -p flotilla-tests -p flotilla-benches --bins
+	@$(CARGO_TARGET_DIR)/release/flotilla-benches $(or $(BENCH_ARGS),all)
+
+.PHONY: image
+image: build ## Make the Docker image flotilla:latest (and its base image, where no registry can be reached)
+	@cluster/image $(BINARY)
+
+.PHONY: docker-demo
+docker-demo: image ## The demo against three containers
+	@.ci/timed "build" $(CARGO) build --release --locked -p flotilla -p flotilla-tests --bin flotilla --bin demo
+	@cluster/demo $(CARGO_TARGET_DIR)/release/demo $(DEMO_ARGS)
+
+.PHONY: format
+format: ## Fail if a file is not formatted
+	@cargo fmt --all --check
+
+.PHONY: lint
+lint: deps ## Run clippy, and fail on any warning
+	@$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+
+.PHONY: deny
+deny: $(CARGO_DENY) ## Check the licences, sources and owners of what we depend on
+	@.ci/deny $(CARGO_DENY)
+
+.PHONY: advisories
+advisories: $(CARGO_DENY) ## Fetch the RustSec database, and check what we depend on against it
+	@$(CARGO_DENY) --locked check advisories
+
+.PHONY: fix
+fix: deps ## Format everything, and apply what clippy can mend
+	@$(CARGO) clippy --release --workspace --all-targets --fix --allow-dirty --allow-staged
+	@cargo fmt --all
+
+.PHONY: verify
+verify: ## What has to pass before a change lands
+	@.ci/run
+
+.PHONY: fuzz
+fuzz: ## Feed damaged record batches to the parser for a minute (needs a nightly Rust and cargo-fuzz)
+	@mkdir -p fuzz/corpus/record_batch
+	@cargo +nightly fuzz run record_batch fuzz/corpus/record_batch fuzz/seeds/record_batch -- -max_total_time=60
+
+.PHONY: clean
+clean: ## Forget the build of our own crates; RocksDB stays
+	@cargo clean --release --workspace
+
+# Not by a prebuilt binary, and not into the target directory of the workspace, which it would lock.
+$(CARGO_DENY):
+	@.ci/timed "install cargo-deny $(CARGO_DENY_VERSION) (about 3 minutes on 2 cores, once)" \
+		env -u CARGO_TARGET_DIR cargo install --debug --quiet --locked cargo-deny@$(CARGO_DENY_VERSION) --root $(CARGO_DENY_ROOT)
