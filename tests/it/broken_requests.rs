@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flotilla_client::OffsetSpec;
-use flotilla_tests::cluster::{Cluster, Node, get};
+use flotilla_client::{Client, ClientConfig, OffsetSpec};
+use flotilla_tests::cluster::{Cluster, ClusterOptions, Node, get};
 use flotilla_tests::phase::phase;
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -201,4 +201,47 @@ async fn broken_connections_do_no_harm() {
     let stored = raw.produce(record_request(&topic, FIRST, "first")).await;
     assert_eq!(stored.unwrap().base_offset, 0);
     assert!(!node.log().contains("panicked"), "{}", node.log_tail(40));
+}
+
+/// Goal: whoever opens more connections than a node serves is told so, and hogs that say nothing lose
+/// their places to those who have something to say.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_say_nothing_give_way() {
+    let cluster = Cluster::start_with(ClusterOptions {
+        node_count: 1,
+        settings: vec![
+            ("broker.connections_max", "4".to_owned()),
+            ("broker.handshake_limit_ms", "2000".to_owned()),
+        ],
+    })
+    .await;
+    let node = &cluster.nodes()[0];
+    let client = cluster.client().await;
+    let topic = name("orders");
+    create(&client, &topic, 1, 1).await;
+
+    phase("all places are taken");
+    let mut hogs = Vec::new();
+    for _ in 0..4 {
+        hogs.push(TcpStream::connect(node.client_address()).await.unwrap());
+    }
+    let hasty = ClientConfig {
+        deadline: Duration::from_millis(100),
+        ..ClientConfig::new([node.client_address()])
+    };
+    let refused = Client::connect(hasty).await.unwrap_err();
+    let said = &refused.api_error().unwrap().message;
+    assert!(
+        said.contains("OVERLOADED: this node has 4 connections"),
+        "{said}"
+    );
+    let metrics = get(&node.http_address(), "/metrics").await.unwrap().body;
+    let refusals = r#"flotilla_grpc_connections_refused_total{port="listen.client"}"#;
+    assert!(metrics.contains(refusals), "{metrics}");
+
+    phase("who was connected goes on, and who waits gets a place");
+    let admin = client.admin();
+    admin.describe_topic(&topic).await.unwrap();
+    cluster.client().await;
+    drop(hogs);
 }

@@ -46,6 +46,11 @@ pub const GRPC_FRAME_BYTES: u32 = 1 << 20;
 pub const GRPC_STREAM_WINDOW_BYTES: u32 = 4 << 20;
 /// HTTP/2 window of one connection, in bytes.
 pub const GRPC_CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// Connections that one gRPC port serves at a time, unless configured otherwise.
+pub const GRPC_CONNECTIONS_MAX: usize = 4_096;
+/// Until a new gRPC connection has said that it speaks HTTP/2, unless configured otherwise, in
+/// milliseconds.
+pub const GRPC_HANDSHAKE_LIMIT_MS: u64 = 10_000;
 /// Streams that one gRPC connection may have open.
 pub const GRPC_CONCURRENT_STREAMS_MAX: u32 = 1_024;
 /// A gRPC connection that was silent for this long is pinged, in milliseconds. With the time that the

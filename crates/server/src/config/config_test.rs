@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use flotilla_raft::RaftConfig;
 use flotilla_storage::StorageConfig;
+use flotilla_types::limits;
 use tempfile::TempDir;
 
 use super::{Loaded, ServerConfig, Sources, load, to_toml};
@@ -106,6 +108,16 @@ fn broker_defaults_are_those_of_the_broker() {
     assert_eq!(
         ours.stop.drain_limit.as_millis(),
         u128::from(theirs.shutdown_limit_ms)
+    );
+}
+
+#[test]
+fn connection_defaults_are_the_limits_of_the_types() {
+    let ours = Case::new().config().connections;
+    assert_eq!(ours.connections_max, limits::GRPC_CONNECTIONS_MAX);
+    assert_eq!(
+        ours.handshake_limit,
+        Duration::from_millis(limits::GRPC_HANDSHAKE_LIMIT_MS)
     );
 }
 

@@ -30,7 +30,9 @@ mod config_test;
 pub(crate) use address::HostPort;
 pub(crate) use error::ConfigError;
 pub(crate) use print::to_toml;
-pub(crate) use resolved::{ListenConfig, LogConfig, LogFormat, ServerConfig, StopConfig};
+pub(crate) use resolved::{
+    ConnectionLimits, ListenConfig, LogConfig, LogFormat, ServerConfig, StopConfig,
+};
 pub(crate) use written::{Origin, Value, Written};
 
 use std::path::{Path, PathBuf};

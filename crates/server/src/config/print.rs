@@ -58,6 +58,7 @@ fn value(config: &ServerConfig, key: &str) -> toml::Value {
         storage,
         raft,
         broker,
+        connections,
         http,
         ..
     } = config;
@@ -96,6 +97,8 @@ fn value(config: &ServerConfig, key: &str) -> toml::Value {
         "raft.replication_timeout_ms" => number(raft.replication_timeout_ms),
         "raft.save_interval_ms" => number(raft.save_interval_ms),
         "broker.produce_bytes_in_flight_max" => number(broker.produce_bytes_in_flight_max as u64),
+        "broker.connections_max" => number(connections.connections_max as u64),
+        "broker.handshake_limit_ms" => number(millis(connections.handshake_limit)),
         "broker.retention_check_ms" => number(broker.retention_check_ms),
         "broker.leader_balance_ms" => broker
             .leader_balance_ms

@@ -38,6 +38,7 @@ pub(crate) struct ServerConfig {
     pub(crate) storage: StorageConfig,
     pub(crate) raft: RaftConfig,
     pub(crate) broker: BrokerLimits,
+    pub(crate) connections: ConnectionLimits,
     pub(crate) http: GatewayConfig,
     pub(crate) log: LogConfig,
 }
@@ -84,6 +85,15 @@ pub(crate) struct BrokerLimits {
     pub(crate) retention_check_ms: u64,
     pub(crate) leader_balance_ms: Option<u64>,
     pub(crate) leader_balance_patience_ms: u64,
+}
+
+/// Of each gRPC port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionLimits {
+    /// At a time.
+    pub(crate) connections_max: usize,
+    /// Until a connection has said that it speaks HTTP/2.
+    pub(crate) handshake_limit: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +151,7 @@ impl ServerConfig {
             storage: storage(checked)?,
             raft: raft(checked)?,
             broker: BrokerLimits::resolve(checked),
+            connections: ConnectionLimits::resolve(checked),
             http: http(checked),
             log: LogConfig::resolve(checked),
         })
@@ -367,6 +378,15 @@ impl BrokerLimits {
             retention_check_ms: checked.get(&settings::BROKER_RETENTION_CHECK_MS),
             leader_balance_ms: checked.get(&settings::BROKER_LEADER_BALANCE_MS),
             leader_balance_patience_ms: checked.get(&settings::BROKER_LEADER_BALANCE_PATIENCE_MS),
+        }
+    }
+}
+
+impl ConnectionLimits {
+    fn resolve(checked: &Checked) -> Self {
+        Self {
+            connections_max: to_usize(checked.get(&settings::BROKER_CONNECTIONS_MAX)),
+            handshake_limit: duration(checked, &settings::BROKER_HANDSHAKE_LIMIT_MS),
         }
     }
 }

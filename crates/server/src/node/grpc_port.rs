@@ -1,5 +1,6 @@
 //! A gRPC server on one port, and how it ends.
 
+use std::error::Error;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -7,7 +8,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+
+use super::connections;
+use crate::config::ConnectionLimits;
 
 /// Serves until it is stopped.
 pub(super) struct GrpcPort {
@@ -21,10 +24,10 @@ impl GrpcPort {
         setting: &'static str,
         mut server: Server,
         routes: Routes,
-        listener: TcpListener,
+        (listener, limits): (TcpListener, ConnectionLimits),
     ) -> Self {
         let stop = CancellationToken::new();
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming = connections::accept(setting, listener, limits);
         let stopped = stop.clone().cancelled_owned();
         let router = server.add_routes(routes);
         let serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped));
@@ -56,9 +59,20 @@ impl GrpcPort {
     pub(super) async fn failure(&mut self) -> String {
         let reason = match (&mut self.serving).await {
             Ok(Ok(())) => "it ended".to_owned(),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => causes(&error),
             Err(error) => error.to_string(),
         };
         format!("{} is no longer served: {reason}", self.setting)
     }
+}
+
+/// An error and what caused it, in one line.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
 }

@@ -9,6 +9,7 @@
 //! ports are reserved at the beginning, so that a port that is taken is found before anything is
 //! changed, but nobody can connect before there is something to answer.
 
+mod connections;
 mod data_directory;
 mod error;
 mod grpc_port;
