@@ -56,12 +56,17 @@ impl RawNode {
         partition: PartitionIndex,
         start: OffsetSpec,
     ) -> Result<Vec<Record>, ApiError> {
-        let request = v1::FetchRequest {
+        self.fetch(v1::FetchRequest {
             topic: topic.to_string(),
             partition: partition.get(),
             start: Some(start.into()),
             ..v1::FetchRequest::default()
-        };
+        })
+        .await
+    }
+
+    /// The records of all answers.
+    pub(crate) async fn fetch(&self, request: v1::FetchRequest) -> Result<Vec<Record>, ApiError> {
         let fetcher = FetchClient::new(self.channel());
         let mut fetcher = fetcher.max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
         let answers = fetcher.fetch(request).await;

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use flotilla_client::{
-    ApiError, ErrorCode, NewTopic, Offset, OffsetSpec, PartitionIndex, ProducerConfig,
-    ProducerRecord, TopicName,
+    ApiError, ConsumerConfig, ErrorCode, NewTopic, Offset, OffsetSpec, PartitionIndex,
+    ProducerConfig, ProducerRecord, TopicName,
 };
 use flotilla_protocol::v1;
+use flotilla_protocol::v1::metadata_client::MetadataClient;
 use flotilla_tests::cluster::Cluster;
 use flotilla_tests::phase::phase;
 use flotilla_tests::workload::read_whole;
+use flotilla_types::TopicId;
+use std::time::Duration;
+use tokio::time::timeout;
 
 use crate::raw_api::{RawNode, record_request};
 use crate::topics::{FIRST, create, name};
@@ -61,6 +65,9 @@ async fn a_topic_lives_and_its_successor_inherits_nothing() {
         let record = ProducerRecord::new(topic.clone(), "old").partition(partition);
         producer.send(record).await.unwrap().await.unwrap();
     }
+    let mut reader = client.consumer(ConsumerConfig::default()).unwrap();
+    reader.assign(&topic, FIRST, OffsetSpec::Earliest);
+    assert_eq!(reader.poll(10).await.unwrap().len(), 1);
 
     phase("delete, and create again");
     admin.delete_topic(&topic).await.unwrap();
@@ -77,6 +84,25 @@ async fn a_topic_lives_and_its_successor_inherits_nothing() {
     let record = ProducerRecord::new(topic.clone(), "new").partition(FIRST);
     let stored = producer.send(record).await.unwrap().await.unwrap();
     assert_eq!(stored.offset, Offset::ZERO);
+
+    phase("whoever meant the old one is told, on every node");
+    let told = timeout(Duration::from_secs(30), reader.poll(10)).await;
+    let told = told.expect("the reader is told").unwrap_err();
+    assert_eq!(told.code(), ErrorCode::UnknownTopic);
+    for node in cluster.nodes() {
+        let fetch = async |id: TopicId| {
+            let request = v1::FetchRequest {
+                topic: topic.to_string(),
+                topic_id: Some(id.get()),
+                start: Some(OffsetSpec::Earliest.into()),
+                ..v1::FetchRequest::default()
+            };
+            RawNode::of(node).fetch(request).await
+        };
+        let refused = fetch(created.id).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::UnknownTopic);
+        assert_eq!(fetch(successor.id).await.unwrap().len(), 1);
+    }
 }
 
 /// Goal: what cannot be created is refused with a code that says why, on every node alike, and leaves
@@ -193,4 +219,27 @@ async fn unknown_topics_and_partitions_have_their_codes() {
             assert_eq!(read.unwrap_err().code, code);
         }
     }
+}
+
+/// Goal: who only wants to know the nodes gets no list of all topics with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_can_be_asked_for_without_topics() {
+    let cluster = Cluster::start(1).await;
+    create(&cluster.client().await, &name("orders"), 1, 1).await;
+    let node = RawNode::of(&cluster.nodes()[0]);
+    let ask = async |topics: &[&str], nodes_only| {
+        let request = v1::GetMetadataRequest {
+            topics: topics.iter().map(ToString::to_string).collect(),
+            nodes_only,
+        };
+        let mut client = MetadataClient::new(node.channel());
+        let answer = client.get_metadata(request).await;
+        answer.map(tonic::Response::into_inner)
+    };
+    let all = ask(&[], false).await.unwrap();
+    assert_eq!((all.nodes.len(), all.topics.len()), (1, 1));
+    let nodes = ask(&[], true).await.unwrap();
+    assert_eq!((nodes.nodes, nodes.topics.len()), (all.nodes, 0));
+    let refused = ask(&["orders"], true).await.unwrap_err();
+    assert_eq!(ApiError::from(refused).code, ErrorCode::InvalidArgument);
 }

@@ -108,6 +108,14 @@ pub(crate) fn from_read(error: ReadError) -> ApiError {
     }
 }
 
+/// Of the one that was meant, nothing is left.
+pub(crate) fn another_topic(name: &TopicName) -> ApiError {
+    ApiError::new(
+        ErrorCode::UnknownTopic,
+        format!("topic {name} was deleted and created again: this is another log"),
+    )
+}
+
 pub(crate) fn disk_full(node: NodeId) -> ApiError {
     ApiError::new(
         ErrorCode::DiskFull,

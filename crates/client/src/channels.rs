@@ -52,8 +52,19 @@ impl fmt::Debug for Channels {
 /// An endpoint for this address with the settings that nodes expect: large frames and windows,
 /// no delay, and keepalive so that a silent network is noticed.
 pub fn endpoint(address: &str, connect_timeout: Duration) -> Result<Endpoint, ClientError> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|_| ClientError::invalid(format!("{address:?} is not a node address")))?;
+    let is_address = |endpoint: &Endpoint| {
+        let uri = endpoint.uri();
+        let has_host = uri.host().is_some_and(|host| !host.is_empty());
+        let has_port = uri.port_u16().is_some_and(|port| port != 0);
+        let is_all = uri.authority().is_some_and(|all| all.as_str() == address);
+        has_host && has_port && is_all && !address.contains('@')
+    };
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).ok();
+    let endpoint = endpoint.filter(is_address).ok_or_else(|| {
+        ClientError::invalid(format!(
+            "{address:?} is not a node address: write host:port, as in localhost:7400"
+        ))
+    })?;
     Ok(endpoint
         .connect_timeout(connect_timeout)
         .tcp_nodelay(true)
@@ -71,22 +82,23 @@ pub(crate) fn over_tcp(config: &ClientConfig) -> ChannelFactory {
     Arc::new(move |address| Ok(endpoint(address, connect_timeout)?.connect_lazy()))
 }
 
-/// Reads what a call ended with. Unlike any other transport failure, a connection that could not
-/// be made carried no request.
-pub(crate) fn read_status(status: &Status) -> ApiError {
-    if is_connect_error(status) {
-        return ApiError::new(ErrorCode::LeaderNotAvailable, status.message());
+/// Reads what a call to the node at this address ended with. Unlike any other transport failure, a
+/// connection that could not be made carried no request.
+pub(crate) fn read_status(address: &str, status: &Status) -> ApiError {
+    if causes(status).any(|error| error.is::<tonic::ConnectError>()) {
+        let cause = causes(status).last().map(ToString::to_string);
+        let cause = cause.unwrap_or_else(|| status.message().to_owned());
+        let message = format!("cannot connect to {address}: {cause}");
+        return ApiError::new(ErrorCode::LeaderNotAvailable, message);
     }
-    ApiError::from_status(status)
+    let mut error = ApiError::from_status(status);
+    // A link that broke says little by itself. What the node said stays as it is.
+    if let Some(cause) = causes(status).last() {
+        error.message = format!("the connection to {address} broke: {cause}");
+    }
+    error
 }
 
-fn is_connect_error(status: &Status) -> bool {
-    let mut source = status.source();
-    while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(status.source(), |&error| error.source())
 }

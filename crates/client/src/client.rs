@@ -140,7 +140,7 @@ impl Core {
             .map_err(|error| ApiError::new(ErrorCode::LeaderNotAvailable, error.to_string()))?;
         match timeout(limit, send(channel, limit)).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(read_status(&status)),
+            Ok(Err(status)) => Err(read_status(address, &status)),
             Err(_) => Err(ApiError::new(
                 ErrorCode::Timeout,
                 format!("node {address} does not answer"),

@@ -124,6 +124,10 @@ impl ClusterView {
 }
 
 impl TopicView {
+    pub(crate) fn id(&self) -> TopicId {
+        self.id
+    }
+
     pub(crate) fn partition_count(&self) -> u32 {
         self.leaders.len() as u32
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flotilla_protocol::v1::metadata_client::MetadataClient;
 use flotilla_protocol::{ApiError, LeaderHint, v1};
-use flotilla_types::{ErrorCode, PartitionIndex, TopicName, limits};
+use flotilla_types::{ErrorCode, PartitionIndex, TopicId, TopicName, limits};
 use parking_lot::{Mutex, RwLock};
 use tokio::time::{Instant, timeout};
 
@@ -79,6 +79,12 @@ impl Metadata {
             self.topics.lock().remove(topic);
         }
         view
+    }
+
+    /// The id of the topic that has this name, as far as is known. Asks nobody.
+    pub(crate) fn topic_id(&self, topic: &TopicName) -> Option<TopicId> {
+        let view = self.view();
+        Some(view.topic(topic)?.as_ref().ok()?.id())
     }
 
     /// Where the partition's leader listens, as far as is known. Asks nobody.
@@ -197,8 +203,9 @@ impl Metadata {
             .map_err(|error| ApiError::new(ErrorCode::LeaderNotAvailable, error.to_string()))?;
         let mut client =
             MetadataClient::new(channel).max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX);
-        // Naming none asks for all.
+        // Naming none asks for all, unless only the nodes matter.
         let request = v1::GetMetadataRequest {
+            nodes_only: topics.is_empty(),
             topics: if topics.len() > limits::TOPICS_PER_REQUEST_MAX {
                 Vec::new()
             } else {
@@ -207,7 +214,7 @@ impl Metadata {
         };
         match timeout(self.config.attempt_timeout, client.get_metadata(request)).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(read_status(&status)),
+            Ok(Err(status)) => Err(read_status(address, &status)),
             Err(_) => Err(ApiError::new(
                 ErrorCode::Timeout,
                 format!("node {address} does not answer"),

@@ -65,7 +65,12 @@ impl Metadata for MetadataService {
     ) -> Result<Response<v1::GetMetadataResponse>, Status> {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
         self.node.refuse_when_stopping()?;
-        let topics = self.topics(&request.into_inner().topics, origin).await?;
+        let request = request.into_inner();
+        let topics = match request.nodes_only {
+            true if request.topics.is_empty() => Vec::new(),
+            true => return Err(nodes_only_with_topics().into()),
+            false => self.topics(&request.topics, origin).await?,
+        };
         Ok(Response::new(v1::GetMetadataResponse {
             cluster_id: self.node.peers.cluster().to_string(),
             nodes: node_messages(&self.node),
@@ -85,6 +90,11 @@ impl Metadata for MetadataService {
             producer_epoch: 0,
         }))
     }
+}
+
+fn nodes_only_with_topics() -> ApiError {
+    let message = "`topics` and `nodes_only` contradict each other: leave one of them out";
+    ApiError::new(ErrorCode::InvalidArgument, message)
 }
 
 impl Node {

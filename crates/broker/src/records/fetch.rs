@@ -43,7 +43,7 @@ impl FetchService {
         self.node.meters.fetch_requests.increment(1);
         self.node.refuse_when_stopping()?;
         let options = FetchOptions::read(&request)?;
-        let located = self.node.locate(&options.name, options.index).await?;
+        let located = self.locate(&options).await?;
         if !self.node.has_replica(&located) {
             return self.pass_on(request, &located, &options, origin).await;
         }
@@ -54,6 +54,22 @@ impl FetchService {
         let span = self.span(&partition, &located, &options).await?;
         let reader = Reader::new(self.node.clone(), partition, located, &options, span);
         Ok(Box::pin(reader.into_stream()))
+    }
+
+    async fn locate(&self, options: &FetchOptions) -> Result<Located, ApiError> {
+        let FetchOptions { name, index, .. } = options;
+        let is_wanted = |located: &Located| options.topic.is_none_or(|id| id == located.topic);
+        let located = self.node.locate(name, *index).await?;
+        if is_wanted(&located) {
+            return Ok(located);
+        }
+        // This node may not have heard of the newer topic yet.
+        self.node.catch_up().await?;
+        let located = self.node.locate(name, *index).await?;
+        match is_wanted(&located) {
+            true => Ok(located),
+            false => Err(errors::another_topic(name)),
+        }
     }
 
     async fn pass_on(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flotilla_protocol::{ApiError, OffsetSpec, v1};
 use flotilla_types::limits::{FETCH_BYTES_DEFAULT, FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX};
-use flotilla_types::{ErrorCode, Offset, PartitionIndex, TopicName};
+use flotilla_types::{ErrorCode, Offset, PartitionIndex, TopicId, TopicName};
 
 /// The longest silence of a stream that follows the log, unless the request says otherwise.
 const FOLLOW_SILENCE: Duration = Duration::from_secs(5);
@@ -12,6 +12,8 @@ const FOLLOW_SILENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(crate) struct FetchOptions {
     pub(crate) name: TopicName,
+    /// Any topic of this name if there is none.
+    pub(crate) topic: Option<TopicId>,
     pub(crate) index: PartitionIndex,
     pub(crate) start: OffsetSpec,
     pub(crate) bytes_max: usize,
@@ -45,6 +47,7 @@ impl FetchOptions {
         };
         Ok(Self {
             name: TopicName::parse(&request.topic)?,
+            topic: request.topic_id.map(TopicId::new),
             index: PartitionIndex::new(request.partition),
             start: OffsetSpec::parse(request.start)?,
             bytes_max,

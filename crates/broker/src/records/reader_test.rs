@@ -8,6 +8,7 @@ use super::*;
 fn options(follow: bool, wait_ms: u64, end_offset: Option<u64>) -> FetchOptions {
     FetchOptions {
         name: TopicName::parse("orders").unwrap(),
+        topic: None,
         index: PartitionIndex::new(0),
         start: OffsetSpec::Earliest,
         bytes_max: 1_024,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flotilla_protocol::v1::fetch_client::FetchClient;
 use flotilla_protocol::{ApiError, OffsetSpec, v1};
-use flotilla_types::{BatchError, ErrorCode, Offset, RecordBatch, limits};
+use flotilla_types::{BatchError, ErrorCode, Offset, RecordBatch, TopicId, limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 use tonic::Streaming;
@@ -31,6 +31,8 @@ pub(super) struct Fetcher {
     pub(super) config: ConsumerConfig,
     pub(super) source: Source,
     pub(super) assignment: Assignment,
+    /// Of the topic that is read: another one of its name is another log. Known once it was looked up.
+    pub(super) topic_id: Option<TopicId>,
     /// Where to go on.
     pub(super) position: OffsetSpec,
     /// Where to stop, once that is known.
@@ -79,24 +81,29 @@ impl Fetcher {
 
     /// Fetches until the bound is reached.
     async fn fetch(&mut self) -> Result<(), Break> {
-        let mut answers = self.open().await?;
+        let (address, mut answers) = self.open().await?;
         loop {
             let answer = timeout(SILENCE_MAX + GRACE, answers.message()).await;
             match answer {
                 Ok(Ok(Some(answer))) => self.on_answer(answer).await?,
                 Ok(Ok(None)) if self.has_reached_end() => return Ok(()),
                 Ok(Ok(None)) => return Err(broken("the node closed the stream")),
-                Ok(Err(status)) => return Err(read_status(&status).into()),
+                Ok(Err(status)) => return Err(read_status(&address, &status).into()),
                 Err(_) => return Err(broken("the node has fallen silent")),
             }
         }
     }
 
-    async fn open(&mut self) -> Result<Streaming<v1::FetchResponse>, ApiError> {
+    /// Opens the stream, and says to which node.
+    async fn open(&mut self) -> Result<(String, Streaming<v1::FetchResponse>), ApiError> {
         let Source { topic, partition } = &self.source;
         let metadata = &self.core.metadata;
-        if let Err(error) = metadata.topic(topic).await {
-            return Err(as_api_error(error));
+        let id = metadata.topic(topic).await.map_err(as_api_error)?.id();
+        if *self.topic_id.get_or_insert(id) != id {
+            return Err(ApiError::new(
+                ErrorCode::UnknownTopic,
+                format!("topic {topic} was deleted and created again: assign it anew"),
+            ));
         }
         let Some(address) = metadata.leader_address(topic, *partition)? else {
             return Err(ApiError::new(
@@ -108,8 +115,8 @@ impl Fetcher {
         let mut client =
             FetchClient::new(channel).max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX);
         match timeout(SILENCE_MAX + GRACE, client.fetch(self.request())).await {
-            Ok(Ok(answers)) => Ok(answers.into_inner()),
-            Ok(Err(status)) => Err(read_status(&status)),
+            Ok(Ok(answers)) => Ok((address, answers.into_inner())),
+            Ok(Err(status)) => Err(read_status(&address, &status)),
             Err(_) => Err(ApiError::new(
                 ErrorCode::Timeout,
                 format!("node {address} does not answer"),
@@ -124,6 +131,7 @@ impl Fetcher {
         };
         v1::FetchRequest {
             topic: self.source.topic.to_string(),
+            topic_id: self.topic_id.map(TopicId::get),
             partition: self.source.partition.get(),
             start: Some(self.position.into()),
             max_bytes: self.config.fetch_bytes as u32,
@@ -210,7 +218,8 @@ impl Fetcher {
         }
         let may_pass = match error.code {
             ErrorCode::UnknownTopic | ErrorCode::UnknownPartition => {
-                let is_known = metadata.leader_address(topic, *partition).is_ok();
+                let is_known = metadata.leader_address(topic, *partition).is_ok()
+                    && metadata.topic_id(topic) == self.topic_id;
                 let failing_for = (self.failing_since).map_or(Duration::ZERO, |at| at.elapsed());
                 is_known || failing_for < UNKNOWN_TOPIC_PATIENCE
             }

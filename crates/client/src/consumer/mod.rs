@@ -101,6 +101,7 @@ impl Consumer {
             config: self.config.clone(),
             source: source.clone(),
             assignment,
+            topic_id: None,
             position: start,
             end: None,
             output: self.queue_input.clone(),

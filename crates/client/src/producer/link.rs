@@ -15,7 +15,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::Streaming;
 use tonic::transport::Channel;
 
 use crate::channels::{Channels, read_status};
@@ -92,7 +91,7 @@ impl Link {
             let pending = Arc::clone(&pending);
             async move {
                 let error = tokio::select! {
-                    error = serve(client, queue, &pending) => error,
+                    error = serve(&address, client, queue, &pending) => error,
                     () = overdue(&pending) => ApiError::new(
                         ErrorCode::ResultUnknown,
                         format!("node {address} does not answer in time"),
@@ -175,35 +174,30 @@ impl Pending {
 
 /// Runs the stream until it ends, and says why it did.
 async fn serve(
+    address: &str,
     mut client: ProduceClient<Channel>,
     queue: mpsc::Receiver<v1::ProduceRequest>,
     pending: &Mutex<Pending>,
 ) -> ApiError {
-    match client.produce_stream(ReceiverStream::new(queue)).await {
-        Ok(responses) => read_responses(responses.into_inner(), pending).await,
-        Err(status) => read_status(&status),
-    }
-}
-
-async fn read_responses(
-    mut responses: Streaming<v1::ProduceResponse>,
-    pending: &Mutex<Pending>,
-) -> ApiError {
+    let mut responses = match client.produce_stream(ReceiverStream::new(queue)).await {
+        Ok(responses) => responses.into_inner(),
+        Err(status) => return read_status(address, &status),
+    };
     loop {
         match responses.message().await {
             Ok(Some(response)) => pending.lock().on_response(response),
             Ok(None) => {
                 return ApiError::new(ErrorCode::ResultUnknown, "the node closed the stream");
             }
-            Err(status) => return stream_error(&status),
+            Err(status) => return stream_error(address, &status),
         }
     }
 }
 
 /// However definite the status is: it is about the stream. Some of the requests without an answer
 /// may have been applied before.
-fn stream_error(status: &tonic::Status) -> ApiError {
-    let error = read_status(status);
+fn stream_error(address: &str, status: &tonic::Status) -> ApiError {
+    let error = read_status(address, status);
     if error.code.is_definite() {
         ApiError::new(ErrorCode::ResultUnknown, error.message)
     } else {

@@ -78,12 +78,26 @@ async fn connecting_to_nobody_fails_in_time() {
     let error = Client::connect(config).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Timeout);
     assert!(error.is_definite());
+    let cause = &error.api_error().unwrap().message;
+    assert!(cause.contains("127.0.0.1:1: Connection refused"), "{cause}");
 }
 
 #[tokio::test]
 async fn an_address_that_is_none_is_refused_at_once() {
-    for bootstrap in [vec![], vec!["not an address"]] {
-        let error = Client::connect(ClientConfig::new(bootstrap)).await;
-        assert_eq!(error.unwrap_err().code(), ErrorCode::InvalidArgument);
+    let wrong = [
+        "not an address",
+        "localhost",
+        "localhost:0",
+        "localhost:70000",
+        "user@localhost:7400",
+        "localhost:7400/path",
+        "http://localhost:7400",
+        ":7400",
+    ];
+    let lists = wrong.iter().map(|address| vec![*address]);
+    for bootstrap in lists.chain([vec![]]) {
+        let error = Client::connect(ClientConfig::new(bootstrap.clone())).await;
+        let code = error.unwrap_err().code();
+        assert_eq!(code, ErrorCode::InvalidArgument, "{bootstrap:?}");
     }
 }
