@@ -55,14 +55,17 @@ fn server() -> Server {
 }
 
 pub(crate) fn public_routes(node: &Arc<Node>, health: &Health) -> Routes {
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .expect("invariant: the descriptors were generated with this program");
+    let descriptors = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let invariant = "invariant: the descriptors were generated with this program";
     client_services(node)
         .add_service(health.service())
-        .add_service(reflection)
+        .add_service(descriptors().build_v1().expect(invariant))
+        // Python's reflection library and older command lines know no other version.
+        .add_service(descriptors().build_v1alpha().expect(invariant))
         .prepare()
 }
 
