@@ -265,3 +265,26 @@ async fn a_follower_whose_records_were_retired_gets_every_record_that_is_left() 
     let behind = cluster.partition(away).read(Offset::ZERO, None, 1).await;
     assert!(matches!(behind, Err(crate::ReadError::OutOfRange { .. })));
 }
+
+/// The leader's clock jumps back by a year between two batches, and later it is right again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_set_back_loses_nothing() {
+    const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1_000;
+    let cluster = Cluster::start().await;
+    cluster.append(&batch(0)).await;
+    let partition = cluster.partition(cluster.leader().await).clone();
+    let year_ago = Timestamp::from_millis(now().as_millis() - YEAR_MS);
+    let ticket = partition.submit(&batch(1), year_ago).await.unwrap();
+    let appended = timeout(LIMIT, ticket.wait()).await.unwrap().unwrap();
+    assert_eq!(appended.base_offset, Offset::new(1));
+    assert_eq!(cluster.append(&batch(2)).await, Offset::new(2));
+
+    // The default keeps a week. By neither clock is anything older than that.
+    for clock in [year_ago, now()] {
+        while (partition.retain(clock, &TopicConfig::default()).await).unwrap() {}
+        assert_eq!(partition.log_start(), Offset::ZERO);
+    }
+    for at in 0..3 {
+        cluster.assert_holds(at, 0, 3).await;
+    }
+}
