@@ -147,7 +147,8 @@ impl fmt::Display for PartitionId {
     }
 }
 
-/// Identity of a cluster: 16 random bytes, drawn when the cluster is born.
+/// Identity of a cluster: 16 bytes, made from the cluster's name so that nodes that are started with
+/// the same name find each other (a UUID of version 5).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterId([u8; 16]);
 

@@ -161,9 +161,14 @@ fn summarize(
         }),
         OutputFormat::Table => {
             output.note(format_args!(
-                "{} records acknowledged, {} bytes, in {seconds:.3} s: {records_per_second:.0} \
+                "{} {} acknowledged, {} bytes, in {seconds:.3} s: {records_per_second:.0} \
                  records/s, {:.1} MB/s",
                 tally.acknowledged,
+                if tally.acknowledged == 1 {
+                    "record"
+                } else {
+                    "records"
+                },
                 tally.acknowledged_bytes,
                 bytes_per_second / 1e6,
             ));

@@ -76,7 +76,7 @@ impl MetadataState {
         }
         if !(1..=TOPIC_PARTITIONS_MAX).contains(&partitions) {
             return Err(MetadataRejection::InvalidPartitionCount {
-                current: 0,
+                current: None,
                 requested: partitions,
             });
         }
@@ -124,7 +124,7 @@ impl MetadataState {
         let (id, current) = (topic.id, topic.partition_count());
         if total < current || total > TOPIC_PARTITIONS_MAX {
             return Err(MetadataRejection::InvalidPartitionCount {
-                current,
+                current: Some(current),
                 requested: total,
             });
         }

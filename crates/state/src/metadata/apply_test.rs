@@ -198,7 +198,7 @@ fn partitions_are_added_behind_those_that_exist() {
         assert_eq!(
             rejected(&mut state, &add_partitions("orders", total)),
             MetadataRejection::InvalidPartitionCount {
-                current: 5,
+                current: Some(5),
                 requested: total
             }
         );

@@ -48,11 +48,12 @@ pub enum MetadataRejection {
     ConfigInvalid(#[from] TopicConfigError),
     #[error("this cluster has given out all ids of a kind")]
     IdsExhausted,
-    #[error(
-        "a topic has 1 to {TOPIC_PARTITIONS_MAX} partitions and never loses one: \
-         it has {current}, and {requested} were asked for"
-    )]
-    InvalidPartitionCount { current: u32, requested: u32 },
+    #[error("{}", partition_count_message(*current, *requested))]
+    InvalidPartitionCount {
+        /// None while the topic is not created.
+        current: Option<u32>,
+        requested: u32,
+    },
     #[error("producer ids are given out in blocks of at least one")]
     InvalidProducerIdCount,
     #[error("the replication factor is 1 to {REPLICATION_FACTOR_MAX}, not {requested}")]
@@ -65,6 +66,16 @@ pub enum MetadataRejection {
     TopicExists { name: TopicName },
     #[error("there is no topic {name}")]
     UnknownTopic { name: TopicName },
+}
+
+fn partition_count_message(current: Option<u32>, requested: u32) -> String {
+    match current {
+        None => format!("a topic has 1 to {TOPIC_PARTITIONS_MAX} partitions, not {requested}"),
+        Some(current) => format!(
+            "a topic has up to {TOPIC_PARTITIONS_MAX} partitions and never loses one: it has \
+             {current}, and {requested} were asked for"
+        ),
+    }
 }
 
 impl MetadataRejection {
