@@ -1,10 +1,14 @@
 //! The commands, as a shell script meets them: stdin, stdout, stderr and exit codes.
 
+use std::time::Duration;
+
 use flotilla_tests::cluster::{Cluster, CommandOutcome, flotilla, next_port};
+use flotilla_tests::condition::until;
 use flotilla_tests::phase::phase;
 use serde_json::{Value, json};
 
 const INPUT: &str = "ann:1\nbob:2\nann:3\n";
+const WELL_LIMIT: Duration = Duration::from_secs(20);
 
 /// A shell that talks to one cluster.
 struct Shell {
@@ -102,8 +106,12 @@ async fn records_go_in_and_come_out_of_a_shell() {
     assert_eq!(sorted(&copied), ["ann:1", "ann:3", "bob:2"]);
 
     phase("cluster");
-    let status = shell.json("cluster status", "").await;
-    assert_eq!(status["is_well"], true, "{status}");
+    // The youngest topic's replicas may still be coming.
+    let status = until("the cluster is well", WELL_LIMIT, async || {
+        let status = shell.json("cluster status", "").await;
+        (status["is_well"] == true).then_some(status)
+    })
+    .await;
     assert_eq!(status["nodes"].as_array().unwrap().len(), 3);
     let follower = match described["topics"][0]["partitions"][0]["leader"].as_u64() {
         Some(1) => 2,

@@ -32,8 +32,10 @@ mod retention;
 mod router;
 mod serving;
 mod topics;
+mod unreadable;
 
 pub use broker::{Broker, BrokerParts, RecordRoom};
 pub use clock::{Clock, SystemClock};
 pub use config::BrokerConfig;
 pub use serving::{peer_server, public_server};
+pub use unreadable::explain_refusal;

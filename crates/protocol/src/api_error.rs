@@ -97,6 +97,13 @@ impl ApiError {
         }
     }
 
+    /// With another code of gRPC than this error usually has.
+    pub fn into_status(self, code: Code) -> Status {
+        let message = self.message.clone();
+        let detail = v1::ErrorDetail::from(self).encode_to_vec();
+        Status::with_details(code, message, Bytes::from(detail))
+    }
+
     /// A status that no handler of ours made. Only the codes with which a request is turned away
     /// before a handler sees it say that nothing happened.
     fn from_bare_status(status: &Status) -> Self {
@@ -125,10 +132,8 @@ impl ApiError {
 
 impl From<ApiError> for Status {
     fn from(error: ApiError) -> Self {
-        let (_, status) = on_the_wire(error.code);
-        let message = error.message.clone();
-        let detail = v1::ErrorDetail::from(error).encode_to_vec();
-        Self::with_details(status, message, Bytes::from(detail))
+        let (_, code) = on_the_wire(error.code);
+        error.into_status(code)
     }
 }
 

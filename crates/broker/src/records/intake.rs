@@ -18,6 +18,7 @@ use super::lane::{Lane, LaneKey};
 use super::payload;
 use crate::node::{Node, shutting_down};
 use crate::origin::Origin;
+use crate::unreadable;
 
 /// Lanes that one stream keeps, although they have nothing to do.
 const IDLE_LANES_MAX: usize = 512;
@@ -88,7 +89,10 @@ impl Intake {
             let request = match stop.run_until_cancelled(next).await {
                 Some(Ok(Some(request))) => request,
                 Some(Ok(None)) => return,
-                Some(Err(status)) => return self.end(status).await,
+                Some(Err(status)) => {
+                    let explained = unreadable::explain(&status);
+                    return self.end(explained.unwrap_or(status)).await;
+                }
                 None => {
                     self.refuse_rest(&slots, &mut requests).await;
                     return self.end(shutting_down().into()).await;

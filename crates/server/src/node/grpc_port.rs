@@ -3,11 +3,13 @@
 use std::error::Error;
 use std::time::Duration;
 
+use flotilla_broker::explain_refusal;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tower::util::MapResponseLayer;
 
 use super::connections;
 use crate::config::ConnectionLimits;
@@ -22,14 +24,16 @@ pub(super) struct GrpcPort {
 impl GrpcPort {
     pub(super) fn open(
         setting: &'static str,
-        mut server: Server,
+        server: Server,
         routes: Routes,
         (listener, limits): (TcpListener, ConnectionLimits),
     ) -> Self {
         let stop = CancellationToken::new();
         let incoming = connections::accept(setting, listener, limits);
         let stopped = stop.clone().cancelled_owned();
-        let router = server.add_routes(routes);
+        let router = server
+            .layer(MapResponseLayer::new(explain_refusal))
+            .add_routes(routes);
         let serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped));
         Self {
             setting,
