@@ -52,7 +52,7 @@ demo: deps ## Fill a cluster of three nodes, kill one half way, replay and compa
 	@$(CARGO_TARGET_DIR)/release/demo $(DEMO_ARGS)
 
 .PHONY: bench
-bench: deps ## Measure what Flotilla costs and how fast it is, in about 10 minutes (BENCH_ARGS="all --quick": 40 s)
+bench: deps ## Measure what Flotilla costs and how fast it is, in about 7 minutes (BENCH_ARGS="all --quick": 40 s)
 	@.ci/timed "build" $(CARGO) build --release --locked -p flotilla -p flotilla-tests -p flotilla-benches --bins
 	@$(CARGO_TARGET_DIR)/release/flotilla-benches $(or $(BENCH_ARGS),all)
 
