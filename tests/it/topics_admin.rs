@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flotilla_client::{
-    ApiError, ConsumerConfig, ErrorCode, NewTopic, Offset, OffsetSpec, PartitionIndex,
+    ApiError, Client, ConsumerConfig, ErrorCode, NewTopic, Offset, OffsetSpec, PartitionIndex,
     ProducerConfig, ProducerRecord, TopicName,
 };
 use flotilla_protocol::v1;
@@ -103,6 +103,48 @@ async fn a_topic_lives_and_its_successor_inherits_nothing() {
         assert_eq!(refused.code, ErrorCode::UnknownTopic);
         assert_eq!(fetch(successor.id).await.unwrap().len(), 1);
     }
+}
+
+/// Goal: a node that starts again goes through topics that were deleted long ago, and is none the
+/// worse for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_topics_do_not_keep_a_node_from_starting() {
+    let mut cluster = Cluster::start(3).await;
+    let client = cluster.client().await;
+    let admin = client.admin();
+    let kept = name("kept");
+    create(&client, &kept, 3, 3).await;
+    for round in 0..3 {
+        phase(format_args!("round {round}: create and delete"));
+        for number in 0..8 {
+            let topic = name(&format!("short-lived-{number}"));
+            create(&client, &topic, 3, 3).await;
+            admin.delete_topic(&topic).await.unwrap();
+        }
+        let described = admin.describe_cluster().await.unwrap();
+        let leader = described.metadata_leader.unwrap().node;
+        phase(format_args!(
+            "round {round}: kill node {leader}, which leads the metadata"
+        ));
+        cluster.node_mut(leader).kill();
+        cluster.wait_for_leaders(&client).await;
+        cluster.start_all().await;
+        write_one(&client, &kept).await;
+    }
+    for node in cluster.nodes() {
+        assert!(node.is_running(), "{}", node.log_tail(40));
+        assert!(
+            !node.log().contains("the node cannot go on"),
+            "{}",
+            node.log_tail(40)
+        );
+    }
+}
+
+async fn write_one(client: &Client, topic: &TopicName) {
+    let producer = client.producer(ProducerConfig::default()).unwrap();
+    let record = ProducerRecord::new(topic.clone(), "still here");
+    producer.send(record).await.unwrap().await.unwrap();
 }
 
 /// Goal: what cannot be created is refused with a code that says why, on every node alike, and leaves

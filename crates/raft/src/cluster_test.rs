@@ -288,3 +288,19 @@ async fn a_clock_that_is_set_back_loses_nothing() {
         cluster.assert_holds(at, 0, 3).await;
     }
 }
+
+/// A node that starts meets partitions in its metadata that it has removed already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_was_removed_is_not_opened_again() {
+    let cluster = Cluster::start().await;
+    cluster.append(&batch(0)).await;
+    let node = cluster.nodes[0].as_ref().unwrap().node.clone();
+    node.remove_group(GROUP).await;
+    let spec = GroupSpec {
+        id: GROUP,
+        replicas: (1..=3).map(NodeId::new).collect(),
+    };
+    let opened = node.open_partition(spec).await.unwrap();
+    assert!(matches!(opened, Opened::Removed));
+    assert!(node.partition(GROUP).is_none());
+}

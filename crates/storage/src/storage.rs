@@ -82,6 +82,11 @@ impl Storage {
         }
     }
 
+    /// Whether the group was removed, which is for ever.
+    pub fn is_removed(&self, id: RaftGroupId) -> bool {
+        self.engine.groups.lock().removed.contains(&id)
+    }
+
     /// Every group that has stored state and was not removed.
     pub fn groups(&self) -> Vec<RaftGroupId> {
         self.engine.group_ids()

@@ -60,6 +60,8 @@ pub enum Opened {
     Serving(Partition),
     /// Its data is damaged. It is being rebuilt from the other replicas.
     Parked,
+    /// Its group was removed for good. Whoever asks does not know that yet.
+    Removed,
 }
 
 /// Whether a replica that finds no trace of its group may bring it to life.
@@ -213,6 +215,11 @@ impl RaftNode {
         self: &Arc<Self>,
         spec: GroupSpec,
     ) -> Result<Opened, OpenGroupError> {
+        // A node that starts goes through its metadata again, and meets partitions of which it dropped
+        // the data long ago.
+        if self.storage.is_removed(spec.id) {
+            return Ok(Opened::Removed);
+        }
         let noted = self.noted_stage(spec.id).await?;
         let birth = match noted {
             None => Birth::Allowed,
