@@ -73,11 +73,14 @@ pub(crate) fn from_metadata_rejection(rejection: &MetadataRejection) -> ApiError
         MetadataRejection::NotEnoughNodes { .. } => {
             "start more nodes, or choose a smaller replication factor"
         }
+        MetadataRejection::NodeFull { .. } => {
+            "start more nodes, choose fewer partitions, or delete topics that nobody uses"
+        }
         MetadataRejection::StaleIncarnation { .. } => {
             "its data directory was wiped or is an old copy, so give the machine a new node id"
         }
         MetadataRejection::TopicExists { .. } => "choose another name, or delete that topic first",
-        MetadataRejection::UnknownTopic { .. } => "create it first",
+        MetadataRejection::UnknownTopic { .. } => "`topic list` shows what there is",
     };
     ApiError::new(rejection.code(), format!("{rejection}: {advice}"))
 }

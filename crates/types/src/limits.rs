@@ -6,6 +6,9 @@ pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 pub const TOPIC_PARTITIONS_MAX: u32 = 4_096;
 /// Most replicas of one partition.
 pub const REPLICATION_FACTOR_MAX: u32 = 7;
+/// Most replicas that are placed on one node. Every one of them beats and wakes up by itself, so more
+/// leave no time for the work.
+pub const NODE_REPLICAS_MAX: u32 = 1_500;
 /// Most topics in one list, describe or metadata request.
 pub const TOPICS_PER_REQUEST_MAX: usize = 1_000;
 

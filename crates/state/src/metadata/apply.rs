@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flotilla_types::limits::{REPLICATION_FACTOR_MAX, TOPIC_PARTITIONS_MAX};
+use flotilla_types::limits::{NODE_REPLICAS_MAX, REPLICATION_FACTOR_MAX, TOPIC_PARTITIONS_MAX};
 use flotilla_types::{
     NodeId, ProducerId, RaftGroupId, TopicConfig, TopicConfigError, TopicId, TopicName,
 };
@@ -180,10 +180,12 @@ impl MetadataState {
             .checked_add(added)
             .ok_or(MetadataRejection::IdsExhausted)?;
         let (have, want) = (self.nodes.len(), topic.replication_factor);
-        let placed = place(self.node_loads(), added, want).ok_or_else(|| {
+        let loads = self.node_loads();
+        let placed = place(loads.clone(), added, want).ok_or_else(|| {
             let have = u32::try_from(have).unwrap_or(u32::MAX);
             MetadataRejection::NotEnoughNodes { have, want }
         })?;
+        refuse_full_node(&loads, &placed)?;
         let indexes = topic.partition_count()..;
         for ((group, index), replicas) in (first_group.get()..).zip(indexes).zip(placed) {
             let raft_group = RaftGroupId::new(group);
@@ -222,6 +224,18 @@ impl MetadataState {
         }
         loads.into_values().collect()
     }
+}
+
+fn refuse_full_node(loads: &[NodeLoad], placed: &[Vec<NodeId>]) -> Result<(), MetadataRejection> {
+    for load in loads {
+        let added = placed.iter().flatten().filter(|node| **node == load.node);
+        let replicas = load.replicas + added.count() as u64;
+        if replicas > u64::from(NODE_REPLICAS_MAX) {
+            let node = load.node;
+            return Err(MetadataRejection::NodeFull { node, replicas });
+        }
+    }
+    Ok(())
 }
 
 fn changed_config(

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use flotilla_types::limits::TOPIC_PARTITIONS_MAX;
+use flotilla_types::limits::{NODE_REPLICAS_MAX, TOPIC_PARTITIONS_MAX};
 use flotilla_types::{
     ErrorCode, Incarnation, NodeId, PartitionId, PartitionIndex, ProducerId, RaftGroupId,
     TopicConfig, TopicId,
@@ -112,6 +112,29 @@ fn a_topic_that_cannot_be_created_is_refused_with_its_reason() {
         rejected(&mut state, &create("new", 1, 3)),
         MetadataRejection::NotEnoughNodes { have: 2, want: 3 }
     );
+}
+
+#[test]
+fn a_node_takes_so_many_replicas_and_no_more() {
+    let mut state = cluster(2);
+    let _ = apply(&mut state, &create("full", NODE_REPLICAS_MAX, 2));
+    for refused in [
+        create("one", 1, 1),
+        add_partitions("full", NODE_REPLICAS_MAX + 1),
+    ] {
+        let rejection = rejected(&mut state, &refused);
+        assert_eq!(rejection.code(), ErrorCode::NotEnoughNodes);
+        let replicas = u64::from(NODE_REPLICAS_MAX) + 1;
+        let MetadataRejection::NodeFull {
+            replicas: found, ..
+        } = rejection
+        else {
+            panic!("{rejection}");
+        };
+        assert_eq!(found, replicas);
+    }
+    let _ = apply(&mut state, &delete("full"));
+    let _ = apply(&mut state, &create("one", 1, 1));
 }
 
 #[test]

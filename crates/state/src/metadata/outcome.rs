@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use flotilla_types::limits::{REPLICATION_FACTOR_MAX, TOPIC_PARTITIONS_MAX};
+use flotilla_types::limits::{NODE_REPLICAS_MAX, REPLICATION_FACTOR_MAX, TOPIC_PARTITIONS_MAX};
 use flotilla_types::{
     ErrorCode, Incarnation, NodeId, ProducerId, RaftGroupId, TopicConfigError, TopicId, TopicName,
 };
@@ -60,6 +60,10 @@ pub enum MetadataRejection {
     InvalidReplicationFactor { requested: u32 },
     #[error("{want} replicas need {want} nodes, and the cluster has {have}")]
     NotEnoughNodes { have: u32, want: u32 },
+    #[error(
+        "node {node} would hold {replicas} replicas of partitions, and {NODE_REPLICAS_MAX} is the most"
+    )]
+    NodeFull { node: NodeId, replicas: u64 },
     #[error("node {node} has already registered as {current}, which this start cannot follow")]
     StaleIncarnation { node: NodeId, current: Incarnation },
     #[error("topic {name} exists")]
@@ -87,7 +91,7 @@ impl MetadataRejection {
             | Self::InvalidProducerIdCount
             | Self::InvalidReplicationFactor { .. }
             | Self::StaleIncarnation { .. } => ErrorCode::InvalidArgument,
-            Self::NotEnoughNodes { .. } => ErrorCode::NotEnoughNodes,
+            Self::NodeFull { .. } | Self::NotEnoughNodes { .. } => ErrorCode::NotEnoughNodes,
             Self::TopicExists { .. } => ErrorCode::TopicExists,
             Self::UnknownTopic { .. } => ErrorCode::UnknownTopic,
         }
