@@ -41,7 +41,8 @@ pub(crate) enum Command {
 /// Settings that have a flag. Every other one can be given with `--set`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServerArgs {
-    /// Settings file, in TOML. Without it, flotilla.toml, config.json and config.yaml of the
+    /// Settings file, in TOML, or a config.json or config.yaml of the systems that they come from,
+    /// told by the ending. Without it, flotilla.toml, config.json and config.yaml of the
     /// working directory are read if they exist
     #[arg(long, value_name = "FILE", env = "FLOTILLA_CONFIG")]
     pub(crate) config: Option<PathBuf>,

@@ -379,9 +379,18 @@ fn a_cluster_for_trying_out_survives_a_node_and_leaves_nothing_behind() {
     assert!(get(http[0], "/readyz").unwrap().starts_with("HTTP/1.1 200"));
     assert!(get(http[1], "/readyz").is_err());
 
+    // A second cluster leaves the first one's files alone.
+    let settings = directory.path().join("d/node-2.toml");
+    let written = fs::read_to_string(&settings).unwrap();
+    let elsewhere = free_base_port();
+    let arguments = ["dev", "--data-dir=d", "--base-port", &elsewhere];
+    let mut second = Supervised::start(directory.path(), &arguments);
+    assert_eq!(second.wait_end().code(), Some(1), "{}", second.errors());
+    assert!(second.errors().contains("is in use by another"));
+    assert_eq!(fs::read_to_string(&settings).unwrap(), written);
+
     // It comes back by hand, with the settings that were written for it.
     let ports = [];
-    let settings = directory.path().join("d/node-2.toml");
     let settings = ["--config", settings.to_str().unwrap()];
     let mut back = Supervised::node(directory.path(), &ports, &settings);
     back.wait_ready();

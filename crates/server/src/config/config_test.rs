@@ -396,7 +396,13 @@ fn a_directory_with_a_config_json_works_as_it_is() {
     assert_eq!(config.listen.text.to_string(), "localhost:9090");
     assert_eq!(config.storage.data_dir, Path::new("./messages"));
     assert_eq!(config.listen.client.to_string(), "127.0.0.1:7400");
-    assert!(case.load().files[0].ends_with("config.json"));
+    let loaded = case.load();
+    assert!(loaded.files[0].ends_with("config.json"));
+    assert!(
+        loaded.warnings[0].contains("not served yet"),
+        "{:?}",
+        loaded.warnings
+    );
 
     let text_port = Case::new()
         .with("config.json", r#"{"server": {"port": "9091"}}"#)
@@ -417,6 +423,23 @@ fn a_directory_with_a_config_json_works_as_it_is() {
         refusal.contains("config.json is not valid JSON"),
         "{refusal}"
     );
+}
+
+#[test]
+fn a_file_that_is_given_is_read_as_its_ending_says() {
+    let given = |name: &str, text: &str| {
+        let mut case = Case::new().with(name, text);
+        case.sources.file = Some(case.directory.path().join(name));
+        case.sources.working_directory = "elsewhere".into();
+        case
+    };
+    let json = given("seed.json", r#"{"storage": {"path": "messages"}}"#);
+    assert_eq!(json.config().storage.data_dir, Path::new("messages"));
+    let yaml = given("seed.yaml", "server:\n  grpc_port: \"9000\"\n");
+    assert_eq!(yaml.config().listen.client.to_string(), "127.0.0.1:9000");
+    let mut missing = Case::new();
+    missing.sources.file = Some("missing.json".into());
+    assert!(missing.refusal().contains("missing.json"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! `config.json` is `{"server": {"host", "port"}, "storage": {"path"}}`, where the port is the text
 //! protocol's. `config.yaml` has `server.grpc_port` and `server.http_port`, and often sections about
-//! other programs. Both are read from the working directory only, a port may be a number or text,
+//! other programs. Both are read from the working directory or by name, a port may be a number or text,
 //! and what they say beyond that is not ours: it is reported and not used.
 
 use std::io;
@@ -34,6 +34,12 @@ pub(crate) fn read_json(file: &Path, written: &mut Written) -> Result<(), Config
         (Some(Value::Text(host)), Some(Value::Integer(port))) => Some(join(host, port)),
         (host, port) => port.or(host),
     };
+    if address.is_some() {
+        foreign.written.warn(format!(
+            "{}: the port is the text protocol's, which is not served yet: nothing listens there",
+            file.display()
+        ));
+    }
     foreign.set(settings::LISTEN_TEXT.key, address)?;
     let path = foreign.take("storage", "path");
     foreign.set(settings::NODE_DATA_DIR.key, path)?;

@@ -35,6 +35,7 @@ pub(crate) use resolved::{
 };
 pub(crate) use written::{Origin, Value, Written};
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use checked::Checked;
@@ -68,7 +69,7 @@ const DEFAULT_FILE: &str = "flotilla.toml";
 pub(crate) fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut written = Written::default();
     match &sources.file {
-        Some(file) => toml_file::read(file, &mut written)?,
+        Some(file) => read_file(file, &mut written)?,
         None => read_working_directory(&sources.working_directory, &mut written)?,
     }
     environment::read(&sources.environment, &mut written)?;
@@ -83,6 +84,18 @@ pub(crate) fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         files,
         warnings,
     })
+}
+
+/// Reads a file that was asked for by name: its ending says what it is.
+fn read_file(file: &Path, written: &mut Written) -> Result<(), ConfigError> {
+    let ending = file.extension().and_then(OsStr::to_str);
+    match ending {
+        // Their readers pass over a file that is not there.
+        Some("json" | "yaml" | "yml") if !file.is_file() => toml_file::read(file, written),
+        Some("json") => foreign_files::read_json(file, written),
+        Some("yaml" | "yml") => foreign_files::read_yaml(file, written),
+        _ => toml_file::read(file, written),
+    }
 }
 
 fn read_working_directory(directory: &Path, written: &mut Written) -> Result<(), ConfigError> {

@@ -28,6 +28,11 @@ pub(super) enum DevError {
         #[source]
         source: io::Error,
     },
+    #[error(
+        "{} is in use by another flotilla dev: stop that one, or give another --data-dir",
+        directory.display()
+    )]
+    InUse { directory: PathBuf },
     #[error("--set takes SECTION.NAME=VALUE")]
     SetSyntax,
     #[error(
@@ -149,7 +154,13 @@ impl Cluster {
         self.nodes[index] = NodeState::Down;
         let node = &self.plan.nodes[index];
         match ended {
-            Ok(status) => say(&format!("{} ended: {status}", node.name())),
+            Ok(status) => {
+                let (name, settings) = (node.name(), node.settings_file());
+                let settings = settings.display();
+                say(&format!(
+                    "{name} ended: {status}; flotilla server --config {settings} starts it again"
+                ));
+            }
             Err(error) => say(&format!("{} is lost: {error}", node.name())),
         }
         if !self.announced {

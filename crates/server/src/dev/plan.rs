@@ -1,8 +1,9 @@
 //! Which nodes there are, on which ports, with which settings.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::{Table, Value};
 
@@ -18,6 +19,8 @@ pub(super) struct Plan {
     pub(super) nodes: Vec<NodePlan>,
     directory: PathBuf,
     settings: Vec<(String, String)>,
+    /// Held, so that no other cluster of this kind uses the directory.
+    _lock: Arc<File>,
 }
 
 /// One of its nodes.
@@ -50,6 +53,7 @@ impl Plan {
         let plan = Self {
             nodes: (1..=args.nodes).map(node).collect(),
             settings,
+            _lock: Arc::new(lock(&directory)?),
             directory,
         };
         plan.refuse_other_size()?;
@@ -168,6 +172,27 @@ impl NodePlan {
 
     fn text_port(&self) -> u16 {
         self.port + 3
+    }
+}
+
+fn lock(directory: &Path) -> Result<File, DevError> {
+    let file = directory.join("LOCK");
+    let opened = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&file);
+    let locked = opened.and_then(|open| match open.try_lock() {
+        Ok(()) => Ok(Some(open)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    });
+    match locked {
+        Ok(Some(open)) => Ok(open),
+        Ok(None) => Err(DevError::InUse {
+            directory: directory.to_path_buf(),
+        }),
+        Err(source) => Err(DevError::File { file, source }),
     }
 }
 
