@@ -19,7 +19,7 @@ const RUNTIME_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) fn run(args: &ServerArgs) -> ServerExit {
     let loaded = match sources(args).and_then(|sources| config::load(&sources)) {
         Ok(loaded) => loaded,
-        Err(error) => return complain(&error),
+        Err(error) => return complain(error),
     };
     if args.print_config {
         return print(&config::to_toml(&loaded.config));
@@ -114,14 +114,8 @@ fn introduce(loaded: &Loaded) {
     }
 }
 
-fn complain(error: &ConfigError) -> ServerExit {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    note(&format!("error: {text}"));
+fn complain(error: ConfigError) -> ServerExit {
+    note(&format!("error: {:#}", anyhow::Error::new(error)));
     ServerExit::Settings
 }
 

@@ -25,6 +25,7 @@ mod conformance_test;
 #[cfg(test)]
 mod crash_test;
 mod damage;
+mod directory_lock;
 #[cfg(test)]
 mod directory_test;
 mod disk;
@@ -69,6 +70,7 @@ mod write_pressure;
 pub use clock::{MonotonicClock, RealClock};
 pub use config::{InvalidConfig, StorageConfig};
 pub use damage::DamageListener;
+pub use directory_lock::lock_directory;
 pub use disk::{CrashStyle, Disk, DiskFile, Fault, RealDisk, SimDisk};
 pub use entry::{Completion, EntryKind, LogBounds, LogEntry};
 pub use error::{Corruption, IoFailure, OpenError, StorageError, TablesFailure};

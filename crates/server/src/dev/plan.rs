@@ -1,10 +1,11 @@
 //! Which nodes there are, on which ports, with which settings.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use flotilla_storage::lock_directory;
 use toml::{Table, Value};
 
 use super::cluster::DevError;
@@ -176,23 +177,14 @@ impl NodePlan {
 }
 
 fn lock(directory: &Path) -> Result<File, DevError> {
-    let file = directory.join("LOCK");
-    let opened = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&file);
-    let locked = opened.and_then(|open| match open.try_lock() {
-        Ok(()) => Ok(Some(open)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
-    });
-    match locked {
-        Ok(Some(open)) => Ok(open),
-        Ok(None) => Err(DevError::InUse {
-            directory: directory.to_path_buf(),
+    let directory = directory.to_path_buf();
+    match lock_directory(&directory) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(DevError::InUse { directory }),
+        Err(source) => Err(DevError::File {
+            file: directory,
+            source,
         }),
-        Err(source) => Err(DevError::File { file, source }),
     }
 }
 

@@ -1,6 +1,5 @@
 //! A gRPC server on one port, and how it ends.
 
-use std::error::Error;
 use std::time::Duration;
 
 use flotilla_broker::explain_refusal;
@@ -63,20 +62,9 @@ impl GrpcPort {
     pub(super) async fn failure(&mut self) -> String {
         let reason = match (&mut self.serving).await {
             Ok(Ok(())) => "it ended".to_owned(),
-            Ok(Err(error)) => causes(&error),
+            Ok(Err(error)) => format!("{:#}", anyhow::Error::new(error)),
             Err(error) => error.to_string(),
         };
         format!("{} is no longer served: {reason}", self.setting)
     }
-}
-
-/// An error and what caused it, in one line.
-fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }

@@ -1,7 +1,7 @@
 //! The tables in RocksDB.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use rocksdb::{
 };
 
 use crate::config::StorageConfig;
+use crate::directory_lock::lock_directory;
 use crate::tables::keys::{EntryKey, Family};
 use crate::tables::rocks_damage;
 use crate::tables::rocks_segment::RocksSegment;
@@ -322,19 +323,9 @@ fn bounded(start: &[u8], end: &[u8]) -> ReadOptions {
     options
 }
 
-/// Makes this process the only one that uses the directory, for as long as the file stays open.
 fn lock(dir: &Path) -> Result<File, OpenTablesError> {
-    let opened = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(dir.join("LOCK"));
-    let file = opened.map_err(|error| TablesError::Failed(Arc::new(error)))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenTablesError::InUse),
-        Err(TryLockError::Error(error)) => Err(TablesError::Failed(Arc::new(error)).into()),
-    }
+    let locked = lock_directory(dir).map_err(|error| TablesError::Failed(Arc::new(error)))?;
+    locked.ok_or(OpenTablesError::InUse)
 }
 
 /// What a crash left of segments that were being written. The journal still has their entries.
