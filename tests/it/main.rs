@@ -19,6 +19,7 @@ mod disk_full;
 mod follower_away;
 mod graceful_stop;
 mod leader_killed;
+mod majority_lost;
 mod offsets_out_of_range;
 mod raw_api;
 mod records_deleted;

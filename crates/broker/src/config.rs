@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use flotilla_types::limits::NODE_PRODUCE_BYTES_IN_FLIGHT_MAX;
-use flotilla_types::{ClusterId, Incarnation, NodeAddresses};
+use flotilla_types::{ClusterId, NodeAddresses};
 
 /// Configuration of one node's broker.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
     /// The cluster that the data directory belongs to.
     pub cluster: ClusterId,
-    /// How often the node has started on its data directory.
-    pub incarnation: Incarnation,
     /// Where clients and peers reach this node: what other nodes and clients are told.
     pub addresses: NodeAddresses,
     /// Bytes of produce requests that are held before the node answers `OVERLOADED`. Bytes, at
@@ -33,10 +31,9 @@ pub struct BrokerConfig {
 
 impl BrokerConfig {
     /// The defaults, for what can have one.
-    pub fn new(cluster: ClusterId, incarnation: Incarnation, addresses: NodeAddresses) -> Self {
+    pub fn new(cluster: ClusterId, addresses: NodeAddresses) -> Self {
         Self {
             cluster,
-            incarnation,
             addresses,
             produce_bytes_in_flight_max: NODE_PRODUCE_BYTES_IN_FLIGHT_MAX,
             retention_check_ms: 10_000,

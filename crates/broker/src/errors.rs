@@ -4,7 +4,7 @@ use flotilla_protocol::{ApiError, OffsetRange};
 use flotilla_raft::{AppendError, ProposeError, ReadError};
 use flotilla_state::metadata::MetadataRejection;
 use flotilla_state::partition::Rejection;
-use flotilla_types::{ErrorCode, NodeId, PartitionIndex, TopicName};
+use flotilla_types::{ErrorCode, NodeId, PartitionIndex, TopicId, TopicName};
 
 /// Whether the log surely does not hold a batch after this error, and another node, or the same
 /// one a moment later, may take it.
@@ -76,8 +76,8 @@ pub(crate) fn from_metadata_rejection(rejection: &MetadataRejection) -> ApiError
         MetadataRejection::NodeFull { .. } => {
             "start more nodes, choose fewer partitions, or delete topics that nobody uses"
         }
-        MetadataRejection::StaleIncarnation { .. } => {
-            "its data directory was wiped or is an old copy, so give the machine a new node id"
+        MetadataRejection::OtherPast { .. } => {
+            "it was wiped or is an old copy, so give the machine a new node id"
         }
         MetadataRejection::TopicExists { .. } => "choose another name, or delete that topic first",
         MetadataRejection::UnknownTopic { .. } => "`topic list` shows what there is",
@@ -111,11 +111,13 @@ pub(crate) fn from_read(error: ReadError) -> ApiError {
     }
 }
 
-/// Of the one that was meant, nothing is left.
-pub(crate) fn another_topic(name: &TopicName) -> ApiError {
+/// Another log than the one that was meant, of which nothing is left if it ever was.
+pub(crate) fn another_topic(name: &TopicName, meant: TopicId, found: TopicId) -> ApiError {
     ApiError::new(
         ErrorCode::UnknownTopic,
-        format!("topic {name} was deleted and created again: this is another log"),
+        format!(
+            "topic {name} has the id {found}, not {meant}: it may have been deleted and created again"
+        ),
     )
 }
 

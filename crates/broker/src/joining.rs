@@ -1,4 +1,9 @@
 //! Tells the cluster that this node has started, until the cluster knows it.
+//!
+//! Before that, no partition is opened: a replica that has forgotten what it promised, because its
+//! data directory is an old copy, must not vote or acknowledge anything, and the metadata group is
+//! what tells it from the node's own. Only this node's replica of the metadata group runs earlier,
+//! because without it there may be nobody to ask.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +40,14 @@ async fn join(node: &Node) {
             }
         }
     };
+    if let Err(error) = node.raft.note_registered().await {
+        node.fail(format!(
+            "cannot note in the data directory that this start is registered: {}",
+            error.chain()
+        ));
+        return;
+    }
+    node.registered.send_replace(true);
     let mut reconciled = node.reconciled.subscribe();
     // The sender lives in the node.
     let _ = reconciled
@@ -48,7 +61,7 @@ async fn join(node: &Node) {
 async fn register(node: &Node) -> Result<u64, ApiError> {
     let command = MetadataCommand::RegisterNode {
         id: node.id,
-        incarnation: node.config.incarnation,
+        lineage: node.raft.lineage().clone(),
         addresses: node.config.addresses.clone(),
     };
     let proposed = node

@@ -33,6 +33,8 @@ pub(crate) struct Node {
     pub(crate) tasks: TaskTracker,
     /// How far the partitions of this node are what metadata says.
     pub(crate) reconciled: watch::Sender<Reconciled>,
+    /// The cluster knows this start of the node.
+    pub(crate) registered: watch::Sender<bool>,
     /// Registered, and caught up with the metadata of that moment.
     pub(crate) joined: watch::Sender<bool>,
     /// Permits are bytes of produce requests.
@@ -58,6 +60,7 @@ impl Node {
             stop,
             tasks: TaskTracker::new(),
             reconciled: watch::channel(Reconciled::default()).0,
+            registered: watch::channel(false).0,
             joined: watch::channel(false).0,
             produce_room: Arc::new(Semaphore::new(room)),
             producer_ids: ProducerIds::default(),

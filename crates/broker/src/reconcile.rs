@@ -2,13 +2,14 @@
 //!
 //! Metadata decides, this loop carries out: it opens what is placed here, drops what was deleted,
 //! and tells the links where the other nodes listen. It decides nothing and proposes nothing.
+//! Partitions wait until this start of the node is registered, as [`joining`](crate::joining) says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flotilla_raft::GroupSpec;
 use flotilla_state::metadata::{self, MetadataState};
-use flotilla_types::{NodeId, RaftGroupId};
+use flotilla_types::{ErrorChain, NodeId, RaftGroupId};
 use futures::StreamExt;
 
 use crate::node::Node;
@@ -33,9 +34,14 @@ pub(crate) async fn run(node: Arc<Node>) {
         node: node.clone(),
     };
     let mut state = node.watch_state();
+    let mut registered = node.registered.subscribe();
     loop {
         let current = state.borrow_and_update().clone();
-        reconciler.carry_out(&current).await;
+        reconciler.introduce_peers(&current);
+        let may_open = *registered.borrow_and_update();
+        if may_open {
+            reconciler.carry_out(&current).await;
+        }
         tokio::select! {
             () = node.stop.cancelled() => return,
             changed = state.changed() => {
@@ -43,6 +49,8 @@ pub(crate) async fn run(node: Arc<Node>) {
                     return;
                 }
             }
+            // The sender lives in the node.
+            _ = registered.changed() => {}
         }
     }
 }
@@ -57,7 +65,6 @@ struct Reconciler {
 
 impl Reconciler {
     async fn carry_out(&mut self, state: &MetadataState) {
-        self.introduce_peers(state);
         self.remove_deleted(state).await;
         if self.open_placed(state).await {
             let version = Some(state.version());
@@ -129,35 +136,9 @@ async fn open(node: &Node, spec: GroupSpec) -> bool {
         Err(error) => {
             node.fail(format!(
                 "cannot open partition {group}: {}",
-                with_sources(&error)
+                ErrorChain(&error)
             ));
             false
         }
-    }
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("cannot open the log")]
-    struct Failure(#[source] std::io::Error);
-
-    #[test]
-    fn a_failure_names_all_that_led_to_it() {
-        let error = Failure(std::io::Error::other("no such file"));
-        assert_eq!(with_sources(&error), "cannot open the log: no such file");
     }
 }

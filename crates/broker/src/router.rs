@@ -262,7 +262,7 @@ fn locate_in(
 #[cfg(test)]
 mod tests {
     use flotilla_state::metadata::MetadataCommand;
-    use flotilla_types::{Incarnation, NodeAddresses};
+    use flotilla_types::{Lineage, NodeAddresses};
 
     use super::*;
 
@@ -328,7 +328,7 @@ mod tests {
         let name = TopicName::parse("orders").unwrap();
         let register = MetadataCommand::RegisterNode {
             id: ME,
-            incarnation: Incarnation::new(1),
+            lineage: Lineage::first(1),
             addresses: NodeAddresses {
                 client: "a:1".to_owned(),
                 peer: "a:2".to_owned(),

@@ -1,9 +1,9 @@
 //! Why a command ended without doing all of its work, and how that is told.
 
-use std::error::Error;
 use std::io;
 
 use flotilla_client::ClientError;
+use flotilla_types::ErrorChain;
 use serde::Serialize;
 
 use crate::Exit;
@@ -110,14 +110,7 @@ impl Failure {
 
     /// This error and what caused it, in one line.
     pub(crate) fn message(&self) -> String {
-        let mut message = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            message.push_str(": ");
-            message.push_str(&error.to_string());
-            cause = error.source();
-        }
-        message
+        ErrorChain(self).to_string()
     }
 
     fn code(&self) -> &'static str {

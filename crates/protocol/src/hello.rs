@@ -1,18 +1,18 @@
 //! The greeting between nodes, as a frame body.
 
 use bytes::Bytes;
-use flotilla_types::{ClusterId, Incarnation, NodeId};
+use flotilla_types::{ClusterId, Incarnation, Lineage, NodeId};
 use prost::Message;
 
 use crate::internal::v1;
 
 /// Who opens or answers a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     pub format_version: u32,
     pub cluster: ClusterId,
     pub node: NodeId,
-    pub incarnation: Incarnation,
+    pub lineage: Lineage,
 }
 
 impl Hello {
@@ -21,7 +21,12 @@ impl Hello {
             format_version: self.format_version,
             cluster_id: Bytes::copy_from_slice(&self.cluster.to_bytes()),
             node_id: self.node.get(),
-            incarnation: self.incarnation.get(),
+            starts: self
+                .lineage
+                .starts()
+                .iter()
+                .map(|start| start.get())
+                .collect(),
         };
         message.encode_to_vec().into()
     }
@@ -29,11 +34,12 @@ impl Hello {
     /// `None` if the bytes are not a greeting.
     pub fn decode(body: Bytes) -> Option<Self> {
         let message = v1::Hello::decode(body).ok()?;
+        let starts = message.starts.into_iter().map(Incarnation::new).collect();
         Some(Self {
             format_version: message.format_version,
             cluster: ClusterId::new(message.cluster_id.as_ref().try_into().ok()?),
             node: NodeId::new(message.node_id),
-            incarnation: Incarnation::new(message.incarnation),
+            lineage: Lineage::from_starts(starts)?,
         })
     }
 }

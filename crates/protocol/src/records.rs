@@ -1,6 +1,6 @@
 //! Plain records and batch errors, between the proto and ours.
 
-use flotilla_types::{BatchError, Header};
+use flotilla_types::{BatchError, ErrorChain, Header};
 
 use crate::{ApiError, v1};
 
@@ -24,6 +24,6 @@ impl From<Header> for v1::Header {
 
 impl From<BatchError> for ApiError {
     fn from(error: BatchError) -> Self {
-        Self::new(error.code(), error.to_string())
+        Self::new(error.code(), ErrorChain(&error).to_string())
     }
 }

@@ -42,6 +42,12 @@ pub struct RaftConfigError {
 }
 
 impl RaftConfig {
+    /// How long a leader may hear from no majority before others doubt that it leads: followers have
+    /// been free to elect another one for as long as an election takes.
+    pub(crate) fn leadership_doubt(&self) -> Duration {
+        Duration::from_millis(2 * self.election_max_ms)
+    }
+
     pub(crate) fn replication_timeout(&self) -> Duration {
         Duration::from_millis(self.replication_timeout_ms)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flotilla_storage::GroupLog;
 use flotilla_types::{LeaderEpoch, LogIndex, NodeId, RaftGroupId, Term};
-use openraft::async_runtime::WatchReceiver;
+use openraft::async_runtime::{Instant, WatchReceiver};
 use openraft::errors::{ClientWriteError, ForwardReason};
 use openraft::raft::{ClientWriteResult, TransferLeaderRequest};
 use tokio::sync::oneshot;
@@ -68,6 +68,22 @@ impl Group {
             leader: metrics.current_leader.map(NodeId::new),
             epoch: LeaderEpoch::new(metrics.vote.leader_id.term),
         }
+    }
+
+    /// Whether this node leads and a majority has answered it within `limit`. A leader that nobody
+    /// answers goes on believing in itself until it hears of another one.
+    pub(crate) fn is_confirmed_leader(&self, limit: Duration) -> bool {
+        if self.leading_term().is_none() {
+            return false;
+        }
+        if self.voters() == [self.node] {
+            return true;
+        }
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics
+            .last_quorum_acked
+            .is_some_and(|acked| acked.elapsed() < limit)
     }
 
     /// The term in which this node leads, if it does.

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use flotilla_types::RaftGroupId;
+use flotilla_types::{ErrorChain, RaftGroupId};
 use parking_lot::Mutex;
 
-use crate::error::{StorageError, chain};
+use crate::error::StorageError;
 
 /// Called with a group and what is wrong with it.
 pub type DamageListener = Box<dyn Fn(RaftGroupId, &StorageError) + Send + Sync>;
@@ -39,7 +39,7 @@ impl Damage {
         if state.damaged.contains_key(&group) {
             return Alarm(Vec::new());
         }
-        tracing::error!(%group, error = %chain(error), "stored entries are damaged, the replica has to be rebuilt");
+        tracing::error!(%group, error = %ErrorChain(error), "stored entries are damaged, the replica has to be rebuilt");
         state.damaged.insert(group, error.clone());
         state.found_count += 1;
         Alarm(state.listeners.clone())

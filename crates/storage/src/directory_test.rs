@@ -3,7 +3,7 @@
 use std::fs;
 
 use bytes::Bytes;
-use flotilla_types::{ClusterId, NodeId};
+use flotilla_types::{ClusterId, Lineage, NodeId};
 
 use crate::error::{OpenError, StorageError};
 use crate::rig::{Rig, World, entries};
@@ -20,10 +20,10 @@ fn identity_is_adopted_once_and_counts_starts() {
         assert_eq!(rig.storage().identity(), None);
         let first = rig.storage().adopt_identity(cluster, node).unwrap();
         rig.reopen();
-        assert_eq!(rig.storage().identity(), Some(first));
+        assert_eq!(rig.storage().identity().as_ref(), Some(&first));
         let second = rig.storage().adopt_identity(cluster, node).unwrap();
-        assert_eq!(second.incarnation, first.incarnation.next());
-        assert!(second.incarnation.may_follow(first.incarnation));
+        assert!(second.lineage.remembers(first.lineage.current()));
+        assert_eq!(second.lineage.current().start(), 2);
         let foreign = rig
             .storage()
             .adopt_identity(cluster, NodeId::new(4))
@@ -47,10 +47,37 @@ fn a_directory_that_was_wiped_is_another_one() {
         // In the simulation, chance is the number of the start.
         wiped.reopen();
         let fresh = wiped.storage().adopt_identity(cluster, node).unwrap();
-        assert!(!fresh.incarnation.may_follow(known.incarnation));
+        assert!(!fresh.lineage.may_follow(known.lineage.current()));
         before.reopen();
         let again = before.storage().adopt_identity(cluster, node).unwrap();
-        assert!(again.incarnation.may_follow(known.incarnation));
+        assert!(again.lineage.may_follow(known.lineage.current()));
+    });
+}
+
+#[test]
+fn only_the_starts_since_the_registered_one_are_kept() {
+    on_both(|mut rig| {
+        let adopt = |rig: &Rig| {
+            let adopted = rig
+                .storage()
+                .adopt_identity(ClusterId::new([7; 16]), NodeId::new(3));
+            adopted.unwrap().lineage
+        };
+        let numbers = |lineage: &Lineage| {
+            let starts = lineage.starts().iter();
+            starts.map(|start| start.start()).collect::<Vec<_>>()
+        };
+        rig.storage().forget_earlier_starts().unwrap();
+        assert_eq!(rig.storage().identity(), None);
+        adopt(&rig);
+        rig.reopen();
+        assert_eq!(numbers(&adopt(&rig)), [1, 2]);
+        rig.storage().forget_earlier_starts().unwrap();
+        rig.storage().forget_earlier_starts().unwrap();
+        rig.reopen();
+        assert_eq!(numbers(&adopt(&rig)), [2, 3]);
+        rig.reopen();
+        assert_eq!(numbers(&adopt(&rig)), [2, 3, 4]);
     });
 }
 

@@ -1,12 +1,12 @@
 //! What can go wrong in storage. Both kinds of error tell the file, so that an operator can act.
 
 use std::error::Error;
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flotilla_types::{LogIndex, RaftGroupId};
+use flotilla_types::{ErrorChain, LogIndex, RaftGroupId};
 
 use crate::config::InvalidConfig;
 use crate::identity::Identity;
@@ -117,33 +117,7 @@ impl StorageError {
 
     /// The message with all reasons behind it, for logs and last words.
     pub fn chain(&self) -> impl Display {
-        chain(self)
-    }
-}
-
-/// An error with all reasons behind it, each after a colon.
-pub(crate) const fn chain<'a>(error: &'a (dyn Error + 'static)) -> Chain<'a> {
-    Chain(error)
-}
-
-/// See [`chain`].
-pub(crate) struct Chain<'a>(&'a (dyn Error + 'static));
-
-impl Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut message = self.0.to_string();
-        f.write_str(&message)?;
-        let mut next = self.0.source();
-        while let Some(error) = next {
-            let reason = error.to_string();
-            // A variant that only wraps its source says the same.
-            if reason != message {
-                write!(f, ": {reason}")?;
-            }
-            message = reason;
-            next = error.source();
-        }
-        Ok(())
+        ErrorChain(self)
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn open(
         .free_bytes(&dir)
         .map_err(|e| IoFailure::new("inspect", &dir, e))?;
     let engine = assemble((config, free), seams, (journal, tables));
-    *engine.identity.lock() = stored.identity;
+    engine.identity.lock().clone_from(&stored.identity);
     bring_together(&engine, stored, &recovered).map_err(|error| failed(&dir, error))?;
     Ok((engine, writer))
 }

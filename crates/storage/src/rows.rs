@@ -11,11 +11,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flotilla_types::ErrorChain;
 use parking_lot::{Condvar, Mutex};
 
 use crate::clock::MonotonicClock;
 use crate::entry::Completion;
-use crate::error::{StorageError, chain};
+use crate::error::StorageError;
 use crate::failure::Failure;
 use crate::tables::{Change, Durability, Tables, TablesError};
 
@@ -182,7 +183,7 @@ impl RowWriter {
             }
             // Writing the same rows again is harmless, and nothing overtakes them meanwhile.
             Err(TablesError::NoSpace(error)) => {
-                tracing::warn!(error = %chain(&*error), "state rows wait for space on the disk");
+                tracing::warn!(error = %ErrorChain(&*error), "state rows wait for space on the disk");
                 works[0].changes = changes;
                 self.queue.put_back(works);
                 Written::DiskIsFull

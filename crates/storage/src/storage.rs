@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flotilla_types::{ClusterId, NodeId, RaftGroupId};
+use flotilla_types::{ClusterId, Lineage, NodeId, RaftGroupId};
 use parking_lot::Mutex;
 
 use crate::config::StorageConfig;
@@ -44,10 +44,10 @@ impl Storage {
 
     /// Whose directory this is; `None` for a fresh one.
     pub fn identity(&self) -> Option<Identity> {
-        *self.engine.identity.lock()
+        self.engine.identity.lock().clone()
     }
 
-    /// Makes a fresh directory this node's own, or counts one more start of the node that it belongs
+    /// Makes a fresh directory this node's own, or notes one more start of the node that it belongs
     /// to. Durable when it returns.
     pub fn adopt_identity(
         &self,
@@ -55,16 +55,49 @@ impl Storage {
         node: NodeId,
     ) -> Result<Identity, StorageError> {
         let mut identity = self.engine.identity.lock();
-        let adopted = match *identity {
-            None => Identity::first(cluster, node, self.engine.random),
-            Some(found) if (found.cluster, found.node) == (cluster, node) => found.started_again(),
-            Some(found) => return Err(StorageError::ForeignDirectory { found }),
+        let lineage = match identity.as_ref() {
+            None => Lineage::first(self.engine.random),
+            Some(found) if (found.cluster, found.node) == (cluster, node) => {
+                found.lineage.clone().started_again(self.engine.random)
+            }
+            Some(found) => {
+                return Err(StorageError::ForeignDirectory {
+                    found: found.clone(),
+                });
+            }
         };
-        let value = values::encode_identity(&adopted);
+        let adopted = Identity {
+            cluster,
+            node,
+            lineage,
+        };
+        self.store_identity(&adopted)?;
+        Ok(identity.insert(adopted).clone())
+    }
+
+    /// Forgets the starts before this one: the cluster has registered it, so it never asks for an
+    /// earlier one again. Durable when it returns.
+    pub fn forget_earlier_starts(&self) -> Result<(), StorageError> {
+        let mut identity = self.engine.identity.lock();
+        let Some(found) = identity.as_mut() else {
+            return Ok(());
+        };
+        let lineage = found.lineage.registered();
+        if lineage != found.lineage {
+            let changed = Identity {
+                lineage,
+                ..found.clone()
+            };
+            self.store_identity(&changed)?;
+            *found = changed;
+        }
+        Ok(())
+    }
+
+    fn store_identity(&self, identity: &Identity) -> Result<(), StorageError> {
+        let value = values::encode_identity(identity);
         let change = Change::Put(RowFamily::System, keys::identity(), value);
-        self.engine.tables.write(&[change], Durability::Synced)?;
-        *identity = Some(adopted);
-        Ok(adopted)
+        Ok(self.engine.tables.write(&[change], Durability::Synced)?)
     }
 
     /// The log and the rows of a group, which begins to exist with its first vote or entry.

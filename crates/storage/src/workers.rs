@@ -8,8 +8,10 @@ use std::mem;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle, panicking};
 
+use flotilla_types::ErrorChain;
+
 use crate::engine::Engine;
-use crate::error::{IoFailure, OpenError, StorageError, chain};
+use crate::error::{IoFailure, OpenError, StorageError};
 use crate::failure::Failure;
 use crate::journal::Writer;
 use crate::rows::RowWriter;
@@ -126,7 +128,7 @@ impl Workers {
             }
         }
         if let Err(error) = engine.tables.close() {
-            tracing::warn!(error = %chain(&error), "the tables did not close cleanly");
+            tracing::warn!(error = %ErrorChain(&error), "the tables did not close cleanly");
         }
     }
 }

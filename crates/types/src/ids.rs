@@ -66,47 +66,6 @@ id! {
     Sequence(u32)
 }
 
-/// One start of a node on one data directory: a number of the directory, drawn at random when it
-/// was fresh, and a count of starts. A directory that was wiped is another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Incarnation(u64);
-
-impl Incarnation {
-    const START_BITS: u32 = 32;
-
-    pub const fn new(value: u64) -> Self {
-        Self(value)
-    }
-
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    /// The first start on a fresh directory.
-    pub const fn first(directory: u32) -> Self {
-        Self(((directory as u64) << Self::START_BITS) | 1)
-    }
-
-    /// The next start on the same directory.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-
-    /// Whether a node that once was `earlier` can be this one: the directory is the same, and no
-    /// start was forgotten.
-    pub const fn may_follow(self, earlier: Self) -> bool {
-        self.0 >> Self::START_BITS == earlier.0 >> Self::START_BITS && self.0 >= earlier.0
-    }
-}
-
-impl fmt::Display for Incarnation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (directory, start) = (self.0 >> Self::START_BITS, self.0 as u32);
-        write!(f, "start {start} of data directory {directory:08x}")
-    }
-}
-
 impl RaftGroupId {
     /// The group that holds nodes, topics and placements. It exists in every cluster.
     pub const METADATA: Self = Self::new(0);
@@ -195,20 +154,6 @@ mod tests {
     fn sequence_wraps_where_kafka_wraps() {
         assert_eq!(Sequence::new(0x7fff_ffff).advance(1), Sequence::new(0));
         assert_eq!(Sequence::new(5).advance(7), Sequence::new(12));
-    }
-
-    #[test]
-    fn an_incarnation_follows_earlier_starts_on_its_own_directory() {
-        let first = Incarnation::first(7);
-        assert!(first.may_follow(first));
-        assert!(first.next().may_follow(first));
-        assert!(!first.may_follow(first.next()));
-        let wiped = Incarnation::first(8);
-        assert!(!wiped.may_follow(first) && !first.may_follow(wiped));
-        assert_eq!(
-            first.next().to_string(),
-            "start 2 of data directory 00000007"
-        );
     }
 
     #[test]

@@ -5,10 +5,12 @@
 
 pub mod batch;
 mod cluster;
+mod error_chain;
 mod error_code;
 mod ids;
 mod key_hash;
 pub mod limits;
+mod lineage;
 mod log;
 mod names;
 mod time;
@@ -19,12 +21,14 @@ pub use batch::{
     RecordBatch, RecordFault,
 };
 pub use cluster::{NodeAddresses, PartitionStatus};
+pub use error_chain::ErrorChain;
 pub use error_code::ErrorCode;
 pub use ids::{
-    ClusterId, Incarnation, LeaderEpoch, NodeId, PartitionId, PartitionIndex, ProducerEpoch,
-    ProducerId, RaftGroupId, Sequence, Term, TopicId,
+    ClusterId, LeaderEpoch, NodeId, PartitionId, PartitionIndex, ProducerEpoch, ProducerId,
+    RaftGroupId, Sequence, Term, TopicId,
 };
 pub use key_hash::partition_of_key;
+pub use lineage::{Incarnation, Lineage};
 pub use log::{LogId, LogIndex, Offset};
 pub use names::{NameError, TopicName};
 pub use time::Timestamp;

@@ -99,7 +99,7 @@ impl ClusterAdmin for ClusterService {
             cluster_id: self.node.peers.cluster().to_string(),
             node_id: self.node.id.get(),
             nodes: node_messages(&self.node),
-            metadata_leader: leader_message(self.node.metadata.leadership()),
+            metadata_leader: self.node.confirmed_metadata_leader(),
             partitions,
         }))
     }
@@ -152,7 +152,7 @@ fn may_pass(error: &ApiError, origin: Origin) -> bool {
     no_leader && !origin.is_node()
 }
 
-fn leader_message(leadership: Leadership) -> Option<v1::PartitionLeader> {
+pub(super) fn leader_message(leadership: Leadership) -> Option<v1::PartitionLeader> {
     Some(v1::PartitionLeader {
         node_id: leadership.leader?.get(),
         leader_epoch: leadership.epoch.get(),

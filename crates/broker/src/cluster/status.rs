@@ -8,9 +8,10 @@ use flotilla_protocol::v1::cluster_admin_client::ClusterAdminClient;
 use flotilla_raft::Partition;
 use flotilla_state::metadata::{self, MetadataState};
 use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
-use flotilla_types::{NodeId, PartitionId};
+use flotilla_types::{NodeId, PartitionId, RaftGroupId};
 use futures::future::join_all;
 
+use super::service::leader_message;
 use crate::node::Node;
 use crate::origin::Origin;
 
@@ -45,6 +46,12 @@ impl Node {
         .collect()
     }
 
+    /// Who leads the metadata group, unless that is in doubt.
+    pub(crate) fn confirmed_metadata_leader(&self) -> Option<v1::PartitionLeader> {
+        let leadership = self.raft.confirmed_leadership(RaftGroupId::METADATA);
+        leadership.and_then(leader_message)
+    }
+
     fn placed_statuses(
         &self,
         state: &MetadataState,
@@ -57,11 +64,8 @@ impl Node {
     }
 
     fn describe(&self, partition: &Partition, status: &mut v1::PartitionStatus) {
-        let leadership = partition.leadership();
-        status.leader = leadership.leader.map(|leader| v1::PartitionLeader {
-            node_id: leader.get(),
-            leader_epoch: leadership.epoch.get(),
-        });
+        let leadership = self.raft.confirmed_leadership(partition.raft_group());
+        status.leader = leadership.and_then(leader_message);
         if !partition.is_leader() {
             return;
         }

@@ -58,17 +58,17 @@ impl FetchService {
 
     async fn locate(&self, options: &FetchOptions) -> Result<Located, ApiError> {
         let FetchOptions { name, index, .. } = options;
-        let is_wanted = |located: &Located| options.topic.is_none_or(|id| id == located.topic);
         let located = self.node.locate(name, *index).await?;
-        if is_wanted(&located) {
+        let wanted = options.topic.unwrap_or(located.topic);
+        if located.topic == wanted {
             return Ok(located);
         }
         // This node may not have heard of the newer topic yet.
         self.node.catch_up().await?;
         let located = self.node.locate(name, *index).await?;
-        match is_wanted(&located) {
+        match located.topic == wanted {
             true => Ok(located),
-            false => Err(errors::another_topic(name)),
+            false => Err(errors::another_topic(name, wanted, located.topic)),
         }
     }
 

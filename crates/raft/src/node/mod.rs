@@ -1,5 +1,6 @@
 //! All Raft groups of one node, their links, and the chores between them.
 
+mod peers;
 mod rebuild;
 
 use std::collections::BTreeMap;
@@ -8,12 +9,11 @@ use std::time::Duration;
 
 use flotilla_protocol::internal::v1::peer_link_server::PeerLinkServer;
 use flotilla_storage::{Storage, StorageError};
-use flotilla_types::{Incarnation, NodeId, RaftGroupId};
+use flotilla_types::{Lineage, NodeId, RaftGroupId};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 
 use self::rebuild::{Parked, Stage};
 use crate::config::{RaftConfig, RaftConfigError};
@@ -23,9 +23,7 @@ use crate::log_store::LogStore;
 use crate::machine::{Machine, MetadataCell, PartitionCell, StateMachine};
 use crate::metadata::Metadata;
 use crate::partition::Partition;
-use crate::peer::{
-    Connector, Credentials, LinkState, Links, NetworkFactory, PeerLink, PeerService,
-};
+use crate::peer::{Connector, Credentials, Links, NetworkFactory, PeerService};
 use crate::type_config::Raft;
 
 /// How long one group may take to cut its log.
@@ -99,7 +97,7 @@ impl RaftNode {
         let credentials = Arc::new(Credentials::new(
             identity.cluster,
             identity.node,
-            identity.incarnation,
+            identity.lineage,
         ));
         let (failure, _) = watch::channel(None);
         let node = Arc::new(Self {
@@ -146,49 +144,18 @@ impl RaftNode {
         .into_server()
     }
 
-    /// Where another node listens for its peers, and how often it has started at least.
-    pub fn set_peer(&self, peer: NodeId, address: &str, incarnation: Option<Incarnation>) {
-        if let Some(incarnation) = incarnation {
-            self.credentials.expect_incarnation(peer, incarnation);
-        }
-        if let Some(link) = self.links.set_address(peer, address) {
-            self.watch_peer(&link);
-        }
+    /// The starts of this node that the cluster may know.
+    pub fn lineage(&self) -> &Lineage {
+        &self.credentials.lineage
     }
 
-    /// A peer whose process is gone leads nothing any more. Its followers need not sit out the time
-    /// for which they are loyal to a silent leader.
-    fn watch_peer(&self, link: &PeerLink) {
-        let peer = link.peer;
-        let mut state = link.state();
-        let groups = self.groups.clone();
-        self.tasks.lock().spawn(async move {
-            loop {
-                for awaited in [LinkState::Up, LinkState::Gone] {
-                    if state.wait_for(|state| *state == awaited).await.is_err() {
-                        return;
-                    }
-                }
-                tracing::info!(%peer, "a node is gone; electing new leaders where it led");
-                for replica in groups.all() {
-                    replica.group().succeed(peer).await;
-                }
-            }
-        });
-    }
-
-    /// A connection of its own to a peer, for requests that are passed on.
-    pub async fn connect(&self, peer: NodeId) -> Option<Channel> {
-        self.links.get(peer)?.connect().await.ok()
-    }
-
-    /// The peers whose links are up.
-    pub fn connected_peers(&self) -> Vec<NodeId> {
-        let links = self.links.all().into_iter();
-        links
-            .filter(|link| *link.state().borrow() == LinkState::Up)
-            .map(|link| link.peer)
-            .collect()
+    /// Takes note that the cluster has registered this start, so that from now on an older copy of
+    /// the data directory is told from it.
+    pub async fn note_registered(&self) -> Result<(), StorageError> {
+        let storage = self.storage.clone();
+        tokio::task::spawn_blocking(move || storage.forget_earlier_starts())
+            .await
+            .expect("invariant: noting a registration does not panic")
     }
 
     /// Becomes `Some` when something happened after which the node must not go on.

@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use flotilla_protocol::internal::{Hello, v1};
-use flotilla_types::{ClusterId, Incarnation, NodeId};
+use flotilla_types::{ClusterId, Incarnation, Lineage, NodeId};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
 const FORMAT_VERSION: u32 = 1;
-/// How a greeting ends that shows an old incarnation. Nothing else ends like this.
+/// How a greeting ends that shows another past than the node's. Nothing else ends like this.
 const DISOWNED: Code = Code::PermissionDenied;
 
 /// Who this node is, and what it knows of the others.
 pub(crate) struct Credentials {
     pub(crate) cluster: ClusterId,
     pub(crate) node: NodeId,
-    pub(crate) incarnation: Incarnation,
-    /// The newest incarnation that each peer has shown or that the metadata group holds of it.
-    known: Mutex<BTreeMap<NodeId, Incarnation>>,
+    pub(crate) lineage: Lineage,
+    /// The newest start that each peer has shown or that the metadata group holds of it, with the
+    /// earlier ones that it remembered.
+    known: Mutex<BTreeMap<NodeId, Lineage>>,
     /// What a peer said when it refused this node for good.
     disowned: watch::Sender<Option<String>>,
 }
@@ -39,10 +40,10 @@ pub(crate) enum HelloError {
     #[error("node {expected} was expected at this address, node {found} answered")]
     Node { expected: NodeId, found: NodeId },
     #[error(
-        "node {node} shows {found} but was already seen at {known}: its data directory was wiped or \
-         is an old copy. Give the machine a new node id"
+        "node {node} shows {found} but was already seen at {known}, which its data directory does not \
+         remember: it was wiped or is an old copy. Give the machine a new node id"
     )]
-    OldIncarnation {
+    OtherPast {
         node: NodeId,
         found: Incarnation,
         known: Incarnation,
@@ -50,11 +51,11 @@ pub(crate) enum HelloError {
 }
 
 impl Credentials {
-    pub(crate) fn new(cluster: ClusterId, node: NodeId, incarnation: Incarnation) -> Self {
+    pub(crate) fn new(cluster: ClusterId, node: NodeId, lineage: Lineage) -> Self {
         Self {
             cluster,
             node,
-            incarnation,
+            lineage,
             known: Mutex::default(),
             disowned: watch::channel(None).0,
         }
@@ -73,13 +74,13 @@ impl Credentials {
         }
     }
 
-    /// Learns what a node was when the metadata group registered it. A peer may have shown a later
-    /// start since, but no other directory.
-    pub(crate) fn expect_incarnation(&self, node: NodeId, registered: Incarnation) {
+    /// Learns which start of a node the metadata group has registered. A peer may have shown a later
+    /// one since, but none with another past.
+    pub(crate) fn expect_start(&self, node: NodeId, registered: Incarnation) {
         let mut known = self.known.lock();
-        let newest = known.entry(node).or_insert(registered);
-        if !newest.may_follow(registered) {
-            *newest = registered;
+        let shown = known.get(&node);
+        if shown.is_none_or(|shown| !shown.may_follow(registered)) {
+            known.insert(node, Lineage::only(registered));
         }
     }
 
@@ -88,7 +89,7 @@ impl Credentials {
             format_version: FORMAT_VERSION,
             cluster: self.cluster,
             node: self.node,
-            incarnation: self.incarnation,
+            lineage: self.lineage.clone(),
         };
         v1::Frame {
             body: hello.encode(),
@@ -120,15 +121,16 @@ impl Credentials {
             });
         }
         let mut known = self.known.lock();
-        let newest = known.entry(hello.node).or_insert(hello.incarnation);
-        if !hello.incarnation.may_follow(*newest) {
-            return Err(HelloError::OldIncarnation {
+        if let Some(newest) = known.get(&hello.node).map(Lineage::current)
+            && !hello.lineage.may_follow(newest)
+        {
+            return Err(HelloError::OtherPast {
                 node: hello.node,
-                found: hello.incarnation,
-                known: *newest,
+                found: hello.lineage.current(),
+                known: newest,
             });
         }
-        *newest = hello.incarnation;
+        known.insert(hello.node, hello.lineage);
         Ok(hello.node)
     }
 }
@@ -136,7 +138,7 @@ impl Credentials {
 impl From<HelloError> for Status {
     fn from(error: HelloError) -> Self {
         let code = match error {
-            HelloError::OldIncarnation { .. } => DISOWNED,
+            HelloError::OtherPast { .. } => DISOWNED,
             HelloError::Unreadable
             | HelloError::Version { .. }
             | HelloError::Cluster { .. }
@@ -150,55 +152,76 @@ impl From<HelloError> for Status {
 mod tests {
     use super::*;
 
-    fn credentials(cluster: u8, node: u64, incarnation: u64) -> Credentials {
-        Credentials::new(
-            ClusterId::new([cluster; 16]),
-            NodeId::new(node),
-            Incarnation::new(incarnation),
-        )
+    const PEER: NodeId = NodeId::new(2);
+
+    fn here() -> Credentials {
+        credentials(1, 1, Lineage::first(1))
+    }
+
+    fn credentials(cluster: u8, node: u64, lineage: Lineage) -> Credentials {
+        Credentials::new(ClusterId::new([cluster; 16]), NodeId::new(node), lineage)
+    }
+
+    fn show(here: &Credentials, lineage: &Lineage) -> Result<NodeId, HelloError> {
+        let hello = credentials(1, PEER.get(), lineage.clone()).hello();
+        here.check(hello.body, None)
     }
 
     #[test]
     fn a_wiped_node_is_refused_under_its_old_id() {
-        let here = credentials(1, 1, 1);
-        let before = credentials(1, 2, 5).hello().body;
-        let wiped = credentials(1, 2, 1).hello().body;
-        assert_eq!(here.check(before, None), Ok(NodeId::new(2)));
-        let refused = here.check(wiped, None);
-        assert!(matches!(refused, Err(HelloError::OldIncarnation { .. })));
+        for lives in 0..3 {
+            let here = here();
+            let start = |lineage: Lineage, mark| lineage.started_again(mark);
+            let before = (0..lives).fold(Lineage::first(7), start);
+            assert_eq!(show(&here, &before), Ok(PEER));
+            let refused = show(&here, &Lineage::first(8));
+            assert!(matches!(refused, Err(HelloError::OtherPast { .. })));
+        }
     }
 
     #[test]
-    fn a_node_that_was_wiped_in_its_first_life_is_refused_too() {
-        let show = |directory| credentials(1, 2, Incarnation::first(directory).get());
-        let here = credentials(1, 1, 1);
-        assert!(here.check(show(7).hello().body, None).is_ok());
-        let refused = here.check(show(8).hello().body, None);
-        assert!(matches!(refused, Err(HelloError::OldIncarnation { .. })));
+    fn an_old_copy_is_refused_once_the_node_has_started_again() {
+        let here = here();
+        let copied = Lineage::first(7).registered();
+        let original = copied.clone().started_again(8);
+        assert_eq!(show(&here, &original), Ok(PEER));
+        let mut copy = copied;
+        for mark in 9..12 {
+            copy = copy.started_again(mark);
+            let refused = show(&here, &copy);
+            assert!(matches!(refused, Err(HelloError::OtherPast { .. })));
+        }
+        assert_eq!(show(&here, &original.started_again(12)), Ok(PEER));
     }
 
     #[test]
     fn what_was_registered_counts_more_than_what_was_shown() {
-        let here = credentials(1, 1, 1);
-        let registered = Incarnation::first(7);
-        let show = |incarnation: Incarnation| {
-            let body = credentials(1, 2, incarnation.get()).hello().body;
-            here.check(body, None).is_ok()
-        };
-        assert!(show(Incarnation::first(8)));
-        here.expect_incarnation(NodeId::new(2), registered);
-        assert!(!show(Incarnation::first(8)));
-        assert!(show(registered.next()));
-        here.expect_incarnation(NodeId::new(2), registered);
-        assert!(!show(registered), "a later start was seen");
+        let here = here();
+        let wiped = Lineage::first(8).started_again(9).started_again(10);
+        assert_eq!(show(&here, &wiped), Ok(PEER), "nothing is known yet");
+        let registered = Lineage::first(7).registered();
+        here.expect_start(PEER, registered.current());
+        assert!(show(&here, &wiped).is_err());
+        let later = registered.clone().started_again(11);
+        assert_eq!(show(&here, &later), Ok(PEER));
+        here.expect_start(PEER, registered.current());
+        assert!(show(&here, &registered).is_err(), "a later start was seen");
+    }
+
+    #[test]
+    fn a_node_that_forgot_what_is_only_known_here_may_pass() {
+        let here = here();
+        let old = Lineage::first(7);
+        here.expect_start(PEER, old.current());
+        let later = old.started_again(8).registered().started_again(9);
+        assert_eq!(show(&here, &later), Ok(PEER));
     }
 
     #[test]
     fn a_node_learns_that_it_was_wiped() {
-        let there = credentials(1, 1, 1);
-        let node = NodeId::new(2);
-        there.expect_incarnation(node, Incarnation::new(5));
-        let wiped = credentials(1, 2, 1);
+        let there = here();
+        there.expect_start(PEER, Lineage::first(5).current());
+        let wiped = credentials(1, PEER.get(), Lineage::first(6));
         let refused = there.check(wiped.hello().body, None).unwrap_err();
         wiped.on_refused(&Status::failed_precondition("for another reason"));
         assert_eq!(*wiped.disowned().borrow(), None);
@@ -208,10 +231,11 @@ mod tests {
 
     #[test]
     fn another_cluster_or_node_is_refused() {
-        let here = credentials(1, 1, 1);
-        let foreign = here.check(credentials(9, 2, 1).hello().body, None);
+        let here = here();
+        let peer = |cluster| credentials(cluster, 2, Lineage::first(1)).hello().body;
+        let foreign = here.check(peer(9), None);
         assert!(matches!(foreign, Err(HelloError::Cluster { .. })));
-        let other = here.check(credentials(1, 2, 1).hello().body, Some(NodeId::new(3)));
+        let other = here.check(peer(1), Some(NodeId::new(3)));
         assert!(matches!(other, Err(HelloError::Node { .. })));
         let garbage = here.check(Bytes::from_static(b"\xff\xff"), None);
         assert_eq!(garbage, Err(HelloError::Unreadable));

@@ -80,6 +80,7 @@ impl PeerService {
             answers,
             appends: HashMap::new(),
             tasks: JoinSet::new(),
+            has_complained: false,
         };
         let own_hello = futures::stream::iter([Ok(self.credentials.hello())]);
         let closing = self.closing.clone();
@@ -192,6 +193,8 @@ struct Connection {
     appends: HashMap<RaftGroupId, AppendStream>,
     /// What is being answered. It ends with the connection.
     tasks: JoinSet<()>,
+    /// The log says already that the peer does not take its answers.
+    has_complained: bool,
 }
 
 /// The run of appends of one group that is under way.
@@ -363,8 +366,10 @@ impl Connection {
 
     fn refuse(&mut self, frame: &Frame, refusal: Refusal) {
         let reply = frame.reply_to(Reply::Refused(refusal).encode());
-        if self.answers.try_send(reply).is_err() {
-            tracing::warn!(group = %frame.group, "a peer does not take its answers");
+        let is_taken = self.answers.try_send(reply).is_ok();
+        // A peer that is slow is so for all of its groups.
+        if !is_taken && !std::mem::replace(&mut self.has_complained, true) {
+            tracing::warn!(peer = %self.peer, "a peer does not take its answers");
         }
     }
 }

@@ -90,11 +90,7 @@ fn a_node_needs_no_settings_at_all() {
 #[test]
 fn broker_defaults_are_those_of_the_broker() {
     let ours = Case::new().config();
-    let theirs = flotilla_broker::BrokerConfig::new(
-        ours.cluster.id,
-        flotilla_types::Incarnation::new(1),
-        ours.addresses.clone(),
-    );
+    let theirs = flotilla_broker::BrokerConfig::new(ours.cluster.id, ours.addresses.clone());
     assert_eq!(
         ours.broker.produce_bytes_in_flight_max,
         theirs.produce_bytes_in_flight_max

@@ -7,7 +7,7 @@ use flotilla_broker::{
     Broker, BrokerConfig, BrokerParts, RecordRoom, SystemClock, peer_server, public_server,
 };
 use flotilla_raft::{RaftNode, TcpConnector};
-use flotilla_storage::{Identity, Storage, WritePressure};
+use flotilla_storage::{Storage, WritePressure};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -59,19 +59,14 @@ impl RunningNode {
         }));
         let parts = BrokerParts {
             raft: raft.clone(),
-            metadata: metadata.clone(),
+            metadata,
             room,
             clock: Arc::new(SystemClock),
         };
-        let broker = Broker::start(
-            broker_config(config, identity),
-            parts,
-            CancellationToken::new(),
-        );
+        let broker = Broker::start(broker_config(config), parts, CancellationToken::new());
         status.running(Parts {
             storage: storage.clone(),
             raft: raft.clone(),
-            metadata,
             joined: broker.joined(),
         });
         Ok(Self {
@@ -123,7 +118,7 @@ impl RunningNode {
     }
 }
 
-fn broker_config(config: &ServerConfig, identity: Identity) -> BrokerConfig {
+fn broker_config(config: &ServerConfig) -> BrokerConfig {
     let limits = config.broker;
     let shutdown_limit_ms = config.stop.drain_limit.as_millis();
     BrokerConfig {
@@ -132,11 +127,7 @@ fn broker_config(config: &ServerConfig, identity: Identity) -> BrokerConfig {
         leader_balance_ms: limits.leader_balance_ms,
         leader_balance_patience_ms: limits.leader_balance_patience_ms,
         shutdown_limit_ms: u64::try_from(shutdown_limit_ms).unwrap_or(u64::MAX),
-        ..BrokerConfig::new(
-            identity.cluster,
-            identity.incarnation,
-            config.addresses.clone(),
-        )
+        ..BrokerConfig::new(config.cluster.id, config.addresses.clone())
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flotilla_gateway::{Check, CheckOutcome, NodeStatus, StatusReport};
-use flotilla_raft::{Metadata, RaftNode};
+use flotilla_raft::RaftNode;
 use flotilla_storage::{SealingTrouble, Storage, WritePressure};
 use flotilla_types::{ClusterId, NodeId, RaftGroupId};
 use parking_lot::RwLock;
@@ -14,6 +14,8 @@ use crate::config::ServerConfig;
 
 /// A journal write that takes longer than this is worth a look.
 const SLOW_WRITE: Duration = Duration::from_secs(1);
+
+const NO_LEADER: &str = "the metadata group has no leader that a majority of its nodes confirms";
 
 pub(super) struct Status {
     node: NodeId,
@@ -36,7 +38,6 @@ enum Phase {
 pub(super) struct Parts {
     pub(super) storage: Storage,
     pub(super) raft: Arc<RaftNode>,
-    pub(super) metadata: Metadata,
     pub(super) joined: watch::Receiver<bool>,
 }
 
@@ -73,18 +74,22 @@ impl Status {
             Phase::Stopping => return (vec!["the node is stopping".to_owned()], vec![]),
             Phase::Running(parts) => Arc::clone(parts),
         };
-        let not_ready = if *parts.joined.borrow() {
-            Vec::new()
-        } else {
-            vec!["the node has not joined the cluster yet".to_owned()]
-        };
+        let leader = parts.raft.confirmed_leadership(RaftGroupId::METADATA);
+        let leader = leader.and_then(|leadership| leadership.leader);
+        let mut not_ready = Vec::new();
+        if !*parts.joined.borrow() {
+            not_ready.push("the node has not joined the cluster yet".to_owned());
+        }
+        if leader.is_none() {
+            not_ready.push(NO_LEADER.to_owned());
+        }
         let checks = vec![
             check_disk(&parts.storage),
             check_sealing(parts.storage.sealing_trouble()),
             check_journal(parts.storage.stalled_for()),
             check_replicas(&parts.raft.parked_replicas()),
             check_peers(parts.raft.connected_peers().len(), self.nodes),
-            check_metadata(parts.metadata.leadership().leader, self.node),
+            check_metadata(leader, self.node),
         ];
         (not_ready, checks)
     }
@@ -201,7 +206,7 @@ fn check_metadata(leader: Option<NodeId>, own: NodeId) -> Check {
     let (outcome, detail) = match leader {
         Some(leader) if leader == own => (CheckOutcome::Healthy, "this node leads".to_owned()),
         Some(leader) => (CheckOutcome::Healthy, format!("node {leader} leads")),
-        None => (CheckOutcome::Unhealthy, "no leader is known".to_owned()),
+        None => (CheckOutcome::Unhealthy, NO_LEADER.to_owned()),
     };
     Check {
         name: "metadata",

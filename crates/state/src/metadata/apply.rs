@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use flotilla_types::limits::{NODE_REPLICAS_MAX, REPLICATION_FACTOR_MAX, TOPIC_PARTITIONS_MAX};
 use flotilla_types::{
-    NodeId, ProducerId, RaftGroupId, TopicConfig, TopicConfigError, TopicId, TopicName,
+    Lineage, NodeAddresses, NodeId, ProducerId, RaftGroupId, TopicConfig, TopicConfigError,
+    TopicId, TopicName,
 };
 
 use super::placement::{NodeLoad, place};
@@ -24,13 +25,9 @@ impl MetadataState {
         let effect = match command {
             MetadataCommand::RegisterNode {
                 id,
-                incarnation,
+                lineage,
                 addresses,
-            } => self.register_node(Node {
-                id: *id,
-                incarnation: *incarnation,
-                addresses: addresses.clone(),
-            }),
+            } => self.register_node(*id, lineage, addresses),
             MetadataCommand::CreateTopic {
                 name,
                 partitions,
@@ -50,15 +47,25 @@ impl MetadataState {
         Applied { outcome, change }
     }
 
-    fn register_node(&mut self, node: Node) -> Effect {
-        let id = node.id;
+    fn register_node(
+        &mut self,
+        id: NodeId,
+        lineage: &Lineage,
+        addresses: &NodeAddresses,
+    ) -> Effect {
         let known = self.nodes.get(&id);
-        if let Some(known) = known.filter(|known| !node.incarnation.may_follow(known.incarnation)) {
-            return Err(MetadataRejection::StaleIncarnation {
+        if let Some(known) = known.filter(|known| !lineage.remembers(known.incarnation)) {
+            return Err(MetadataRejection::OtherPast {
                 node: id,
-                current: known.incarnation,
+                registered: known.incarnation,
+                shown: lineage.current(),
             });
         }
+        let node = Node {
+            id,
+            incarnation: lineage.current(),
+            addresses: addresses.clone(),
+        };
         let change = (known != Some(&node)).then_some(MetadataChange::Node { id });
         self.nodes.insert(id, node);
         Ok((MetadataOutcome::NodeRegistered, change))

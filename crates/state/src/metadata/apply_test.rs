@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use flotilla_types::limits::{NODE_REPLICAS_MAX, TOPIC_PARTITIONS_MAX};
 use flotilla_types::{
-    ErrorCode, Incarnation, NodeId, PartitionId, PartitionIndex, ProducerId, RaftGroupId,
-    TopicConfig, TopicId,
+    ErrorCode, Lineage, NodeId, PartitionId, PartitionIndex, ProducerId, RaftGroupId, TopicConfig,
+    TopicId,
 };
 
 use super::test_commands::{apply, cluster, create, delete, name, pairs, register};
@@ -177,7 +177,7 @@ fn a_command_without_effect_leaves_the_version() {
     let _ = apply(&mut state, &create("orders", 2, 1));
     let version = state.version();
     for command in [
-        register(1, 1),
+        register(1, Lineage::first(1)),
         alter("orders", &[("retention_bytes", "-1")], &[]),
         add_partitions("orders", 2),
     ] {
@@ -269,32 +269,40 @@ fn commands_for_unknown_topics_are_refused() {
 #[test]
 fn another_data_directory_cannot_register_over_the_known_one() {
     let mut state = MetadataState::new();
-    let known = Incarnation::first(9);
-    let _ = apply(&mut state, &register(1, known.next().get()));
-    let wiped = Incarnation::first(10).next().next();
-    assert_eq!(
-        rejected(&mut state, &register(1, wiped.get())),
-        MetadataRejection::StaleIncarnation {
-            node: NodeId::new(1),
-            current: known.next()
-        }
-    );
+    let known = Lineage::first(9).started_again(9);
+    let _ = apply(&mut state, &register(1, known.clone()));
+    let mut wiped = Lineage::first(10);
+    for mark in 11..14 {
+        assert_eq!(
+            rejected(&mut state, &register(1, wiped.clone())),
+            MetadataRejection::OtherPast {
+                node: NodeId::new(1),
+                registered: known.current(),
+                shown: wiped.current(),
+            }
+        );
+        wiped = wiped.started_again(mark);
+    }
 }
 
 #[test]
-fn an_older_incarnation_cannot_register_over_a_newer_one() {
+fn an_old_copy_of_a_data_directory_cannot_register() {
     let mut state = MetadataState::new();
-    let _ = apply(&mut state, &register(1, 3));
-    assert_eq!(
-        rejected(&mut state, &register(1, 2)),
-        MetadataRejection::StaleIncarnation {
-            node: NodeId::new(1),
-            current: Incarnation::new(3)
-        }
-    );
-    let _ = apply(&mut state, &register(1, 4));
+    let first = Lineage::first(1);
+    let _ = apply(&mut state, &register(1, first.clone()));
+    let copied = first.registered();
+    let original = copied.clone().started_again(2);
+    let _ = apply(&mut state, &register(1, original.clone()));
+    let copy = copied.started_again(3).started_again(4);
+    let rejection = rejected(&mut state, &register(1, copy));
+    assert!(matches!(rejection, MetadataRejection::OtherPast { .. }));
+
+    // Registered twice, because the first answer was lost, and started without being registered.
+    let _ = apply(&mut state, &register(1, original.clone()));
+    let later = original.started_again(5).started_again(6);
+    let _ = apply(&mut state, &register(1, later.clone()));
     let node = state.node(NodeId::new(1)).unwrap();
-    assert_eq!(node.incarnation, Incarnation::new(4));
+    assert_eq!(node.incarnation, later.current());
 }
 
 #[test]

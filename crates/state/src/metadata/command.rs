@@ -1,7 +1,7 @@
 //! What the metadata group can be told, and how that is written into a log entry: a format byte,
 //! then CBOR. The numbers of variants and fields are permanent.
 
-use flotilla_types::{Incarnation, NodeAddresses, NodeId, TopicName};
+use flotilla_types::{Incarnation, Lineage, NodeAddresses, NodeId, TopicName};
 use minicbor::{Decode, Encode};
 
 use crate::{DecodeError, wire};
@@ -15,7 +15,8 @@ pub enum MetadataCommand {
     /// A node has started: this is where it listens now.
     RegisterNode {
         id: NodeId,
-        incarnation: Incarnation,
+        /// The node is refused unless the start that is registered is among these.
+        lineage: Lineage,
         addresses: NodeAddresses,
     },
     CreateTopic {
@@ -53,7 +54,7 @@ enum CommandBody {
         #[n(0)]
         id: u64,
         #[n(1)]
-        incarnation: u64,
+        starts: Vec<u64>,
         #[n(2)]
         client_address: String,
         #[n(3)]
@@ -114,11 +115,11 @@ impl CommandBody {
         match command {
             MetadataCommand::RegisterNode {
                 id,
-                incarnation,
+                lineage,
                 addresses,
             } => Self::RegisterNode {
                 id: id.get(),
-                incarnation: incarnation.get(),
+                starts: lineage.starts().iter().map(|start| start.get()).collect(),
                 client_address: addresses.client,
                 peer_address: addresses.peer,
             },
@@ -151,12 +152,12 @@ impl CommandBody {
         Ok(match self {
             Self::RegisterNode {
                 id,
-                incarnation,
+                starts,
                 client_address,
                 peer_address,
             } => MetadataCommand::RegisterNode {
                 id: NodeId::new(id),
-                incarnation: Incarnation::new(incarnation),
+                lineage: decode_lineage(&starts)?,
                 addresses: NodeAddresses {
                     client: client_address,
                     peer: peer_address,
@@ -191,6 +192,14 @@ impl CommandBody {
 }
 
 /// Names were checked before they were proposed, so one that is no name is damage.
+fn decode_lineage(starts: &[u64]) -> Result<Lineage, DecodeError> {
+    let starts = starts.iter().map(|start| Incarnation::new(*start));
+    Lineage::from_starts(starts.collect()).ok_or(DecodeError::Contradiction {
+        what: WHAT,
+        contradiction: "the starts of a node do not ascend",
+    })
+}
+
 fn parse_name(text: &str) -> Result<TopicName, DecodeError> {
     TopicName::parse(text).map_err(|_| DecodeError::Contradiction {
         what: WHAT,

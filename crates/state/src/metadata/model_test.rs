@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use flotilla_types::{Incarnation, NodeAddresses, NodeId, RaftGroupId};
+use flotilla_types::{Lineage, NodeAddresses, NodeId, RaftGroupId};
 use proptest::prelude::*;
 
 use super::test_commands::{cluster, create, delete, name, register};
@@ -26,12 +26,21 @@ fn config() -> impl Strategy<Value = Vec<(String, String)>> {
     )
 }
 
+/// Of few starts with few marks, so that some follow others.
+fn lineage() -> impl Strategy<Value = Lineage> {
+    prop::collection::vec(0_u32..2, 1..4).prop_map(|marks| {
+        let (first, later) = marks.split_first().unwrap();
+        let start = |lineage: Lineage, mark: &u32| lineage.started_again(*mark);
+        later.iter().fold(Lineage::first(*first), start)
+    })
+}
+
 fn command() -> impl Strategy<Value = MetadataCommand> {
     prop_oneof![
-        (1_u64..6, 1_u64..4, "[a-z]{0,8}").prop_map(|(id, incarnation, host)| {
+        (1_u64..6, lineage(), "[a-z]{0,8}").prop_map(|(id, lineage, host)| {
             MetadataCommand::RegisterNode {
                 id: NodeId::new(id),
-                incarnation: Incarnation::new(incarnation),
+                lineage,
                 addresses: NodeAddresses {
                     client: format!("{host}:7400"),
                     peer: format!("{host}:7401"),
@@ -141,7 +150,7 @@ proptest! {
         let mut image = state.encode();
         *position.get_mut(&mut image) ^= flipped;
         if let Ok(mut damaged) = MetadataState::decode(&image) {
-            let _ = damaged.apply(&register(9, 1));
+            let _ = damaged.apply(&register(9, Lineage::first(1)));
             let _ = damaged.apply(&create("more", 4, 2));
             let _ = damaged.apply(&delete("orders"));
             let _ = damaged.apply(&MetadataCommand::AllocateProducerIds { count: u32::MAX });

@@ -64,8 +64,15 @@ pub enum MetadataRejection {
         "node {node} would hold {replicas} replicas of partitions, and {NODE_REPLICAS_MAX} is the most"
     )]
     NodeFull { node: NodeId, replicas: u64 },
-    #[error("node {node} has already registered as {current}, which this start cannot follow")]
-    StaleIncarnation { node: NodeId, current: Incarnation },
+    #[error(
+        "node {node} registered last with {registered}, which the data directory behind {shown} does \
+         not remember"
+    )]
+    OtherPast {
+        node: NodeId,
+        registered: Incarnation,
+        shown: Incarnation,
+    },
     #[error("topic {name} exists")]
     TopicExists { name: TopicName },
     #[error("there is no topic {name}")]
@@ -90,7 +97,7 @@ impl MetadataRejection {
             Self::InvalidPartitionCount { .. }
             | Self::InvalidProducerIdCount
             | Self::InvalidReplicationFactor { .. }
-            | Self::StaleIncarnation { .. } => ErrorCode::InvalidArgument,
+            | Self::OtherPast { .. } => ErrorCode::InvalidArgument,
             Self::NodeFull { .. } | Self::NotEnoughNodes { .. } => ErrorCode::NotEnoughNodes,
             Self::TopicExists { .. } => ErrorCode::TopicExists,
             Self::UnknownTopic { .. } => ErrorCode::UnknownTopic,

@@ -1,6 +1,6 @@
 //! Commands that the tests of this module share.
 
-use flotilla_types::{Incarnation, NodeAddresses, NodeId, TopicName};
+use flotilla_types::{Lineage, NodeAddresses, NodeId, TopicName};
 
 use super::{MetadataChange, MetadataCommand, MetadataOutcome, MetadataState};
 
@@ -13,10 +13,10 @@ pub(super) fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(owned).collect()
 }
 
-pub(super) fn register(id: u64, incarnation: u64) -> MetadataCommand {
+pub(super) fn register(id: u64, lineage: Lineage) -> MetadataCommand {
     MetadataCommand::RegisterNode {
         id: NodeId::new(id),
-        incarnation: Incarnation::new(incarnation),
+        lineage,
         addresses: NodeAddresses {
             client: format!("node{id}:7400"),
             peer: format!("node{id}:7401"),
@@ -41,7 +41,7 @@ pub(super) fn delete(topic: &str) -> MetadataCommand {
 pub(super) fn cluster(count: u64) -> MetadataState {
     let mut state = MetadataState::new();
     for id in 1..=count {
-        let _ = state.apply(&register(id, 1));
+        let _ = state.apply(&register(id, Lineage::first(1)));
     }
     state
 }

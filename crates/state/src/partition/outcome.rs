@@ -60,7 +60,7 @@ pub enum Rejection {
         producer: ProducerId,
         found: Sequence,
     },
-    #[error("the log start cannot move above the log end, {next_offset}")]
+    #[error("the log start cannot move above the high watermark, {next_offset}")]
     TrimBeyondEnd { next_offset: Offset },
 }
 

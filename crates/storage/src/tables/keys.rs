@@ -9,7 +9,7 @@
 //! | `leftovers` | group u32 · index u64           | `StoredEntry`         | never                      | purged or resealed     |
 //! | `rows`      | group u32 · key of the caller   | bytes of the caller   | the caller's business      | the group is removed   |
 //! | `system`    | `01`                            | format version u32    | only by an upgrade         | for ever               |
-//! | `system`    | `02`                            | `Identity`            | incarnation, at each start | for ever               |
+//! | `system`    | `02`                            | `Identity`            | starts, at each start      | for ever               |
 //! | `system`    | `03` · group u32                | tombstone             | never                      | for ever               |
 //! | `system`    | `04` · group u32 · first u64    | `LeftoverRun`         | grows until it is closed   | purged or resealed     |
 //! | `system`    | `05` · group u32                | life u64 of the rows  | at each reset              | the group is removed   |

@@ -1,7 +1,7 @@
 //! What the rows of [`keys`](super::keys) hold. Each value begins with its own version.
 
 use bytes::Bytes;
-use flotilla_types::{ClusterId, Incarnation, LogId, LogIndex, NodeId, RaftGroupId, Term};
+use flotilla_types::{ClusterId, Incarnation, Lineage, LogId, LogIndex, NodeId, RaftGroupId, Term};
 
 use crate::entry::{EntryKind, LogEntry};
 use crate::identity::Identity;
@@ -9,8 +9,9 @@ use crate::life::Life;
 use crate::tables::keys::EntryKey;
 
 /// Version of the data directory that this program writes, and the newest that it reads. Since
-/// version 2 a group can be reset: the journal knows frames 8 and 9, the tables lives.
-pub(crate) const FORMAT_VERSION: u32 = 2;
+/// version 2 a group can be reset: the journal knows frames 8 and 9, the tables lives. Since version
+/// 3 an identity may have several starts.
+pub(crate) const FORMAT_VERSION: u32 = 3;
 
 const VERSION: u8 = 1;
 
@@ -84,12 +85,14 @@ pub(crate) fn decode_format_version(value: &[u8]) -> Result<u32, ValueError> {
     Ok(u32::from_be_bytes(bytes))
 }
 
-/// version u8 · cluster 16 bytes · node u64 · incarnation u64 · crc u32
+/// version u8 · cluster 16 bytes · node u64 · each start of the lineage u64 · crc u32
 pub(crate) fn encode_identity(identity: &Identity) -> Vec<u8> {
     let mut out = vec![VERSION];
     out.extend_from_slice(&identity.cluster.to_bytes());
     out.extend_from_slice(&identity.node.get().to_be_bytes());
-    out.extend_from_slice(&identity.incarnation.get().to_be_bytes());
+    for start in identity.lineage.starts() {
+        out.extend_from_slice(&start.get().to_be_bytes());
+    }
     let crc = crc32c::crc32c(&out);
     out.extend_from_slice(&crc.to_be_bytes());
     out
@@ -99,7 +102,10 @@ pub(crate) fn decode_identity(value: &[u8]) -> Result<Identity, ValueError> {
     let mut fields = Fields::of(value)?;
     let cluster = ClusterId::new(fields.take()?);
     let node = NodeId::new(fields.u64()?);
-    let incarnation = Incarnation::new(fields.u64()?);
+    let mut starts = Vec::new();
+    while fields.rest.len() >= size_of::<u64>() {
+        starts.push(Incarnation::new(fields.u64()?));
+    }
     let crc = u32::from_be_bytes(fields.take()?);
     fields.end()?;
     if crc != crc32c::crc32c(&value[..value.len() - 4]) {
@@ -108,7 +114,7 @@ pub(crate) fn decode_identity(value: &[u8]) -> Result<Identity, ValueError> {
     Ok(Identity {
         cluster,
         node,
-        incarnation,
+        lineage: Lineage::from_starts(starts).ok_or(ValueError::Length(value.len()))?,
     })
 }
 
@@ -249,11 +255,14 @@ mod tests {
         }
 
         #[test]
-        fn identities_round_trip(cluster: [u8; 16], node: u64, incarnation: u64) {
+        fn identities_round_trip(cluster: [u8; 16], node: u64, marks in prop::collection::vec(any::<u32>(), 1..9)) {
+            let lineage = marks[1..].iter().fold(Lineage::first(marks[0]), |lineage, mark| {
+                lineage.started_again(*mark)
+            });
             let identity = Identity {
                 cluster: ClusterId::new(cluster),
                 node: NodeId::new(node),
-                incarnation: Incarnation::new(incarnation),
+                lineage,
             };
             prop_assert_eq!(decode_identity(&encode_identity(&identity)), Ok(identity));
         }
