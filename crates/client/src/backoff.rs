@@ -32,11 +32,12 @@ impl Backoff {
         sleep(self.next_pause()).await;
     }
 
-    /// Waits for the next pause, but not beyond `deadline`.
-    pub(crate) async fn pause_until(&mut self, deadline: Instant) {
+    /// Waits for the next pause, but not beyond `deadline`. Says whether there is time left.
+    pub(crate) async fn pause_until(&mut self, deadline: Instant) -> bool {
         let pause = self.next_pause();
         let left = deadline.saturating_duration_since(Instant::now());
         sleep(pause.min(left)).await;
+        pause < left
     }
 
     fn next_pause(&mut self) -> Duration {

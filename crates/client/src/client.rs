@@ -82,6 +82,11 @@ pub(crate) enum Repeat {
 }
 
 impl Core {
+    /// When a call or a look-up that begins now is given up.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.config.deadline
+    }
+
     /// Makes a call that any node can answer, again and again on one node after the other, as long
     /// as that is safe and may help.
     pub(crate) async fn call<T, F, Fut>(&self, repeat: Repeat, send: F) -> Result<T, ClientError>
@@ -90,18 +95,35 @@ impl Core {
         F: Fn(Channel, Duration) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
+        self.call_until(self.deadline(), repeat, send).await
+    }
+
+    /// As [`call`](Self::call), until this deadline.
+    pub(crate) async fn call_until<T, F, Fut>(
+        &self,
+        deadline: Instant,
+        repeat: Repeat,
+        send: F,
+    ) -> Result<T, ClientError>
+    where
+        T: Debug,
+        F: Fn(Channel, Duration) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
         let started = Instant::now();
-        let deadline = started + self.config.deadline;
         let mut backoff = Backoff::new(&self.config);
         loop {
-            let mut last = None;
-            for address in self.metadata.addresses() {
+            let mut last = ApiError::new(ErrorCode::LeaderNotAvailable, "no node is known");
+            for (nth, address) in self.metadata.addresses().iter().enumerate() {
                 let left = deadline.saturating_duration_since(Instant::now());
+                if nth > 0 && left.is_zero() {
+                    break;
+                }
                 let limit = match repeat {
                     Repeat::Always => left.min(self.config.attempt_timeout),
                     Repeat::IfDefinite => left,
                 };
-                let error = match self.attempt(&address, limit, &send).await {
+                let error = match self.attempt(address, limit, &send).await {
                     Ok(answer) => return Ok(answer),
                     Err(error) => error,
                 };
@@ -109,18 +131,15 @@ impl Core {
                 if !error.code.is_retryable() || !may_repeat {
                     return Err(error.into());
                 }
-                last = Some(error);
+                last = error;
             }
-            if let Some(last) = last
-                && Instant::now() >= deadline
-            {
+            if !backoff.pause_until(deadline).await {
                 return Err(ClientError::GaveUp {
                     waited: started.elapsed(),
                     definite: true,
                     last,
                 });
             }
-            backoff.pause_until(deadline).await;
         }
     }
 
@@ -150,20 +169,20 @@ impl Core {
 
     async fn find_cluster(&self) -> Result<(), ClientError> {
         let started = Instant::now();
-        let deadline = started + self.config.deadline;
+        let deadline = self.deadline();
         let mut backoff = Backoff::new(&self.config);
         loop {
-            let Err(last) = self.metadata.refresh(self.metadata.version()).await else {
+            let version = self.metadata.version();
+            let Err(last) = self.metadata.refresh(version, deadline).await else {
                 return Ok(());
             };
-            if Instant::now() >= deadline {
+            if !backoff.pause_until(deadline).await {
                 return Err(ClientError::GaveUp {
                     waited: started.elapsed(),
                     definite: true,
                     last,
                 });
             }
-            backoff.pause_until(deadline).await;
         }
     }
 }

@@ -8,7 +8,7 @@ use flotilla_protocol::v1::metadata_client::MetadataClient;
 use flotilla_protocol::{ApiError, LeaderHint, v1};
 use flotilla_types::{ErrorCode, PartitionIndex, TopicId, TopicName, limits};
 use parking_lot::{Mutex, RwLock};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::channels::{Channels, read_status};
@@ -62,19 +62,28 @@ impl Metadata {
         self.known.read().version
     }
 
-    /// How many partitions the topic has, and which have a leader. Asks if that is not known.
-    pub(crate) async fn topic(&self, topic: &TopicName) -> Result<Arc<TopicView>, ClientError> {
+    /// How many partitions the topic has, and which have a leader. Asks if that is not known, until
+    /// `deadline`.
+    pub(crate) async fn topic(
+        &self,
+        topic: &TopicName,
+        deadline: Instant,
+    ) -> Result<Arc<TopicView>, ClientError> {
         match self.fresh_topic(topic) {
             Some(view) => Ok(view),
-            None => self.topic_now(topic).await,
+            None => self.topic_now(topic, deadline).await,
         }
     }
 
     /// As [`topic`](Self::topic), but asks even if it is known: the topic may have more partitions
     /// by now, or be another one of the same name.
-    pub(crate) async fn topic_now(&self, topic: &TopicName) -> Result<Arc<TopicView>, ClientError> {
+    pub(crate) async fn topic_now(
+        &self,
+        topic: &TopicName,
+        deadline: Instant,
+    ) -> Result<Arc<TopicView>, ClientError> {
         let newly_used = self.topics.lock().insert(topic.clone());
-        let view = self.ask_for_topic(topic).await;
+        let view = self.ask_for_topic(topic, deadline).await;
         if newly_used && view.is_err() {
             self.topics.lock().remove(topic);
         }
@@ -108,17 +117,24 @@ impl Metadata {
         Arc::make_mut(&mut known.view).learn_leader(topic, partition, hint);
     }
 
-    /// Asks the nodes, one after the other, until one answers. Does nothing if another task has
-    /// asked since `seen`.
-    pub(crate) async fn refresh(&self, seen: Version) -> Result<(), ApiError> {
-        let _turn = self.asking.lock().await;
+    /// Asks the nodes, one after the other, until one answers or `deadline` has passed. Does nothing
+    /// if another task has asked since `seen`.
+    pub(crate) async fn refresh(&self, seen: Version, deadline: Instant) -> Result<(), ApiError> {
+        let Ok(_turn) = timeout_at(deadline, self.asking.lock()).await else {
+            return Err(ApiError::new(ErrorCode::Timeout, "no node answers"));
+        };
         if self.version() != seen {
             return Ok(());
         }
         let mut last = ApiError::new(ErrorCode::LeaderNotAvailable, "no node is known");
-        for address in self.addresses() {
+        for (nth, address) in self.addresses().into_iter().enumerate() {
+            let now = Instant::now();
+            if nth > 0 && now >= deadline {
+                break;
+            }
             let topics = self.topics.lock().clone();
-            match self.ask(&address, &topics).await {
+            let attempt_deadline = deadline.min(now + self.config.attempt_timeout);
+            match self.ask(&address, &topics, attempt_deadline).await {
                 Ok(answer) => match self.take_in(answer, &topics, &address) {
                     Ok(()) => return Ok(()),
                     Err(error) => last = error,
@@ -159,12 +175,15 @@ impl Metadata {
         }
     }
 
-    async fn ask_for_topic(&self, topic: &TopicName) -> Result<Arc<TopicView>, ClientError> {
+    async fn ask_for_topic(
+        &self,
+        topic: &TopicName,
+        deadline: Instant,
+    ) -> Result<Arc<TopicView>, ClientError> {
         let started = Instant::now();
-        let deadline = started + self.config.deadline;
         let mut backoff = Backoff::new(&self.config);
         loop {
-            let refreshed = self.refresh(self.version()).await;
+            let refreshed = self.refresh(self.version(), deadline).await;
             let error = match (self.view().topic(topic), refreshed) {
                 (Some(Ok(view)), _) => return Ok(Arc::clone(view)),
                 (_, Err(error)) => error,
@@ -174,21 +193,24 @@ impl Metadata {
                     format!("the node does not say whether there is a topic {topic}"),
                 ),
             };
-            let waited = started.elapsed();
-            if error.code == ErrorCode::UnknownTopic {
-                if waited >= UNKNOWN_TOPIC_PATIENCE.min(self.config.deadline) {
-                    return Err(error.into());
-                }
-            } else if !error.code.is_retryable() {
+            let is_unknown = error.code == ErrorCode::UnknownTopic;
+            let may_pass = match is_unknown {
+                true => started.elapsed() < UNKNOWN_TOPIC_PATIENCE,
+                false => error.code.is_retryable(),
+            };
+            if !may_pass {
                 return Err(error.into());
-            } else if waited >= self.config.deadline {
-                return Err(ClientError::GaveUp {
-                    waited,
-                    definite: true,
-                    last: error,
+            }
+            if !backoff.pause_until(deadline).await {
+                return Err(match is_unknown {
+                    true => error.into(),
+                    false => ClientError::GaveUp {
+                        waited: started.elapsed(),
+                        definite: true,
+                        last: error,
+                    },
                 });
             }
-            backoff.pause_until(deadline).await;
         }
     }
 
@@ -196,6 +218,7 @@ impl Metadata {
         &self,
         address: &str,
         topics: &BTreeSet<TopicName>,
+        deadline: Instant,
     ) -> Result<v1::GetMetadataResponse, ApiError> {
         let channel = self
             .channels
@@ -212,7 +235,7 @@ impl Metadata {
                 topics.iter().map(TopicName::to_string).collect()
             },
         };
-        match timeout(self.config.attempt_timeout, client.get_metadata(request)).await {
+        match timeout_at(deadline, client.get_metadata(request)).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(status)) => Err(read_status(address, &status)),
             Err(_) => Err(ApiError::new(

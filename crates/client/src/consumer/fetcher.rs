@@ -21,10 +21,10 @@ use crate::channels::read_status;
 use crate::client::Core;
 use crate::metadata::UNKNOWN_TOPIC_PATIENCE;
 
-/// A node that follows for us says something at least this often.
+/// A node that follows for us says something at least this often, or four times in the time after
+/// which the consumer wants to hear of trouble. After twice as long the stream counts as broken.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
-/// What it gets on top before the stream counts as broken.
-const GRACE: Duration = Duration::from_secs(5);
+const SILENCE_MIN: Duration = Duration::from_millis(100);
 
 pub(super) struct Fetcher {
     pub(super) core: Arc<Core>,
@@ -40,8 +40,10 @@ pub(super) struct Fetcher {
     pub(super) output: mpsc::Sender<Fetched>,
     pub(super) budget: Arc<Semaphore>,
     pub(super) backoff: Backoff,
-    /// Since when nothing has come.
+    /// When the first attempt failed since something came.
     pub(super) failing_since: Option<Instant>,
+    /// When something came last, or trouble was last spoken of.
+    pub(super) quiet_since: Instant,
 }
 
 /// Why a stream ended other than by reaching its bound.
@@ -83,7 +85,7 @@ impl Fetcher {
     async fn fetch(&mut self) -> Result<(), Break> {
         let (address, mut answers) = self.open().await?;
         loop {
-            let answer = timeout(SILENCE_MAX + GRACE, answers.message()).await;
+            let answer = timeout(2 * self.silence_max(), answers.message()).await;
             match answer {
                 Ok(Ok(Some(answer))) => self.on_answer(answer).await?,
                 Ok(Ok(None)) if self.has_reached_end() => return Ok(()),
@@ -98,7 +100,8 @@ impl Fetcher {
     async fn open(&mut self) -> Result<(String, Streaming<v1::FetchResponse>), ApiError> {
         let Source { topic, partition } = &self.source;
         let metadata = &self.core.metadata;
-        let id = metadata.topic(topic).await.map_err(as_api_error)?.id();
+        let view = metadata.topic(topic, self.trouble_at()).await;
+        let id = view.map_err(as_api_error)?.id();
         if *self.topic_id.get_or_insert(id) != id {
             return Err(ApiError::new(
                 ErrorCode::UnknownTopic,
@@ -114,7 +117,7 @@ impl Fetcher {
         let channel = self.core.channels.get(&address).map_err(as_api_error)?;
         let mut client =
             FetchClient::new(channel).max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX);
-        match timeout(SILENCE_MAX + GRACE, client.fetch(self.request())).await {
+        match timeout(2 * self.silence_max(), client.fetch(self.request())).await {
             Ok(Ok(answers)) => Ok((address, answers.into_inner())),
             Ok(Err(status)) => Err(read_status(&address, &status)),
             Err(_) => Err(ApiError::new(
@@ -136,7 +139,7 @@ impl Fetcher {
             start: Some(self.position.into()),
             max_bytes: self.config.fetch_bytes as u32,
             max_wait_ms: if follow {
-                SILENCE_MAX.as_millis() as u32
+                self.silence_max().as_millis() as u32
             } else {
                 0
             },
@@ -145,6 +148,15 @@ impl Fetcher {
             max_records: None,
             no_forward: true,
         }
+    }
+
+    fn silence_max(&self) -> Duration {
+        (self.config.retry_timeout / 4).clamp(SILENCE_MIN, SILENCE_MAX)
+    }
+
+    /// When the consumer wants to hear of trouble.
+    fn trouble_at(&self) -> Instant {
+        self.quiet_since + self.config.retry_timeout
     }
 
     fn has_reached_end(&self) -> bool {
@@ -176,6 +188,8 @@ impl Fetcher {
             self.hand_over(Event::Batches(batches)).await?;
         }
         self.position = OffsetSpec::Offset(Offset::new(answer.next_offset));
+        // Not before: the consumer may have taken its time.
+        self.quiet_since = Instant::now();
         Ok(())
     }
 
@@ -214,7 +228,10 @@ impl Fetcher {
         match error.leader() {
             Some(leader) => metadata.learn_leader(topic, *partition, leader),
             // The error of the look-up is of the same kind, and the next attempt finds it.
-            None => drop(metadata.refresh(metadata.version()).await),
+            None => {
+                let version = metadata.version();
+                drop(metadata.refresh(version, self.trouble_at()).await);
+            }
         }
         let may_pass = match error.code {
             ErrorCode::UnknownTopic | ErrorCode::UnknownPartition => {
@@ -234,16 +251,12 @@ impl Fetcher {
     /// Tells the consumer about trouble that has lasted, and waits before the next attempt.
     async fn note_trouble(&mut self, error: ApiError) -> Result<(), Break> {
         let now = Instant::now();
-        let Some(failing_since) = self.failing_since else {
-            self.failing_since = Some(now);
-            if error.leader().is_none() {
-                self.backoff.pause().await;
-            }
-            return Ok(());
-        };
-        let waited = now.saturating_duration_since(failing_since);
+        let is_first = self.failing_since.is_none();
+        self.failing_since.get_or_insert(now);
+        let knows_leader = error.leader().is_some();
+        let waited = now.saturating_duration_since(self.quiet_since);
         if waited >= self.config.retry_timeout {
-            self.failing_since = Some(now);
+            self.quiet_since = now;
             self.hand_over(Event::Trouble(ClientError::GaveUp {
                 waited,
                 definite: true,
@@ -251,7 +264,9 @@ impl Fetcher {
             }))
             .await?;
         }
-        self.backoff.pause().await;
+        if !(is_first && knows_leader) {
+            self.backoff.pause().await;
+        }
         Ok(())
     }
 }

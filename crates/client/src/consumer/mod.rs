@@ -18,6 +18,7 @@ use flotilla_protocol::OffsetSpec;
 use flotilla_types::{BatchError, Offset, PartitionIndex, Record, TopicName};
 use futures::Stream;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use config::{ConsumerConfig, OutOfRange, Until};
@@ -108,6 +109,7 @@ impl Consumer {
             budget: Arc::clone(&self.budget),
             backoff: Backoff::new(&self.core.config),
             failing_since: None,
+            quiet_since: Instant::now(),
         };
         let assigned = Assigned {
             assignment,
@@ -126,7 +128,8 @@ impl Consumer {
         topic: &TopicName,
         start: OffsetSpec,
     ) -> Result<Vec<PartitionIndex>, ClientError> {
-        let view = self.core.metadata.topic_now(topic).await?;
+        let deadline = self.core.deadline();
+        let view = self.core.metadata.topic_now(topic, deadline).await?;
         let partitions: Vec<_> = (0..view.partition_count())
             .map(PartitionIndex::new)
             .collect();

@@ -8,6 +8,7 @@ use flotilla_protocol::v1;
 use flotilla_protocol::v1::metadata_client::MetadataClient;
 use flotilla_types::{ErrorCode, ProducerEpoch, ProducerId};
 use tokio::sync::OnceCell;
+use tokio::time::{Instant, timeout_at};
 
 use super::window::Identity;
 use crate::ClientError;
@@ -27,13 +28,21 @@ impl Identities {
     }
 
     /// The identity with which partitions begin.
-    pub(super) async fn first(&self) -> Result<Identity, ClientError> {
-        let first = self.first.get_or_try_init(|| self.another()).await?;
-        Ok(*first)
+    pub(super) async fn first(&self, deadline: Instant) -> Result<Identity, ClientError> {
+        let allocate = || self.another(deadline);
+        let first = timeout_at(deadline, self.first.get_or_try_init(allocate)).await;
+        // Whoever asks on behalf of this partition may have more time than it.
+        let late = |_| {
+            ApiError::new(
+                ErrorCode::LeaderNotAvailable,
+                "no node gives out producer ids",
+            )
+        };
+        Ok(*first.map_err(late)??)
     }
 
     /// An identity that was never used.
-    pub(super) async fn another(&self) -> Result<Identity, ClientError> {
+    pub(super) async fn another(&self, deadline: Instant) -> Result<Identity, ClientError> {
         let send = |channel, limit| {
             let request = within(limit, v1::AllocateProducerIdRequest {});
             async move {
@@ -43,7 +52,7 @@ impl Identities {
             }
         };
         // An identity that is allocated twice is wasted, not wrong.
-        let answer = self.core.call(Repeat::Always, send).await?;
+        let answer = self.core.call_until(deadline, Repeat::Always, send).await?;
         let epoch = u16::try_from(answer.producer_epoch).map_err(|_| {
             ApiError::new(
                 ErrorCode::Internal,

@@ -21,8 +21,10 @@ use crate::channels::{Channels, read_status};
 
 /// Requests that wait for HTTP/2 to take them. Their payloads are bounded by the producers' buffers.
 const REQUESTS_QUEUED_MAX: usize = 64;
-/// What a node gets on top of the time limit of a request, for the way there and back.
-const GRACE: Duration = Duration::from_secs(2);
+/// What a node gets on top of the time limit of a request, for the way there and back: a quarter of
+/// it, in these bounds.
+const GRACE_MIN: Duration = Duration::from_millis(250);
+const GRACE_MAX: Duration = Duration::from_secs(2);
 /// How often an idle link looks whether it has become overdue.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -118,8 +120,8 @@ impl Link {
         mut request: v1::ProduceRequest,
     ) -> Result<oneshot::Receiver<Answer>, ApiError> {
         let (answer, receiver) = oneshot::channel();
-        let limit = Duration::from_millis(request.timeout_ms.into()) + GRACE;
-        let deadline = Instant::now() + limit;
+        let limit = Duration::from_millis(request.timeout_ms.into());
+        let deadline = Instant::now() + limit + (limit / 4).clamp(GRACE_MIN, GRACE_MAX);
         let waiter = Waiter { answer, deadline };
         request.correlation_id = self.pending.lock().register(waiter)?;
         // If the stream has ended meanwhile, the reader answers in its stead.

@@ -91,13 +91,14 @@ impl Producer {
     /// Takes a record into the buffer, waiting while the buffer is full. An error means that it was
     /// not taken. If the call is abandoned while it waits, the record is not sent.
     pub async fn send(&self, record: ProducerRecord) -> Result<Delivery, ClientError> {
-        let topic = self.shared.core.metadata.topic(&record.topic).await?;
+        let core = &self.shared.core;
+        let topic = core.metadata.topic(&record.topic, core.deadline()).await?;
         let lanes = self.shared.topic_lanes(&record.topic);
         let partition = lanes.choose(&record, &topic)?;
         let lane = self.shared.lane(&lanes, &record.topic, partition)?;
 
         let room = self.shared.reserve(record.bytes()).await;
-        let timestamp = (record.timestamp).unwrap_or_else(self.shared.core.config.clock);
+        let timestamp = (record.timestamp).unwrap_or_else(core.config.clock);
         let pushed = lane.push(&record, timestamp, room)?;
         if record.partition.is_none() && record.key.is_none() {
             lanes.note_keyless(record.bytes(), self.shared.config.batch_bytes, &topic);

@@ -26,6 +26,9 @@ use crate::backoff::Backoff;
 use crate::client::Core;
 use crate::metadata::UNKNOWN_TOPIC_PATIENCE;
 
+/// A node gets at least this long to answer. `request_timeout` is not shorter.
+const ANSWER_TIME_MIN: Duration = Duration::from_millis(1);
+
 pub(super) struct Sender {
     pub(super) core: Arc<Core>,
     pub(super) lane: Arc<Lane>,
@@ -86,9 +89,9 @@ impl Sender {
     async fn prepare(&mut self) -> Result<Arc<Link>, ApiError> {
         if self.window.needs_identity() {
             let identity = if self.has_begun {
-                self.identities.another().await
+                self.identities.another(self.deadline()).await
             } else {
-                self.identities.first().await
+                self.identities.first(self.deadline()).await
             };
             self.window.adopt(identity.map_err(not_available)?);
             self.has_begun = true;
@@ -146,12 +149,25 @@ impl Sender {
         Ok(())
     }
 
+    /// When the oldest batch is given up.
+    fn deadline(&self) -> Instant {
+        let oldest = self.window.oldest().unwrap_or_else(Instant::now);
+        oldest + self.delivery_timeout
+    }
+
+    /// How long a node may take to answer: not so long that, if it says nothing, a batch is given up
+    /// later than its sender was told.
+    fn time_for_answer(&self) -> Duration {
+        let left = self.deadline().saturating_duration_since(Instant::now());
+        (left.mul_f64(0.75)).clamp(ANSWER_TIME_MIN, self.request_timeout)
+    }
+
     fn request(&self, batch: Bytes) -> v1::ProduceRequest {
         v1::ProduceRequest {
             correlation_id: 0,
             topic: self.lane.topic.to_string(),
             partition: Some(self.lane.partition.get()),
-            timeout_ms: self.request_timeout.as_millis() as u32,
+            timeout_ms: self.time_for_answer().as_millis() as u32,
             no_forward: true,
             payload: Some(v1::produce_request::Payload::Batch(batch)),
         }
@@ -231,7 +247,9 @@ impl Sender {
                 | ErrorCode::UnknownPartition
                 | ErrorCode::UnknownTopic
         );
-        if is_about_leader && let Err(error) = metadata.refresh(metadata.version()).await {
+        if is_about_leader
+            && let Err(error) = metadata.refresh(metadata.version(), self.deadline()).await
+        {
             debug!(code = %error.code, message = error.message, "no node answers");
         }
         false
@@ -292,6 +310,9 @@ fn refusal(error: &ApiError, in_doubt: bool) -> ClientError {
 fn not_available(error: ClientError) -> ApiError {
     match error {
         ClientError::Api(error) if error.code.is_definite() => error,
+        ClientError::GaveUp { last, .. } => {
+            ApiError::new(ErrorCode::LeaderNotAvailable, last.message)
+        }
         error => ApiError::new(ErrorCode::LeaderNotAvailable, error.to_string()),
     }
 }

@@ -255,6 +255,11 @@ impl Window {
         }
     }
 
+    /// When the first record of the oldest batch was taken.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.batches.front().map(|head| head.opened_at)
+    }
+
     /// Gives up what has been tried for too long.
     pub(super) fn expire(&mut self, now: Instant, last: &ApiError) {
         while let Some(head) = self.batches.front() {

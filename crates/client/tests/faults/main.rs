@@ -9,3 +9,4 @@ mod fake_node;
 mod partition_log;
 mod produce;
 mod produce_chaos;
+mod time_limits;
