@@ -13,7 +13,7 @@ pub(crate) enum ServerExit {
     Settings,
     /// Something happened after which the node must not go on. Its last ERROR line says what.
     Failed,
-    /// It was told to stop twice, and did not wait for the work in hand.
+    /// It was told to stop twice, or took too long, and did not wait for the work in hand.
     Interrupted,
 }
 
@@ -25,7 +25,7 @@ Exit codes:
   1    could not start
   2    settings or arguments make no sense
   70   failed: something happened after which a node must not go on
-  130  told to stop a second time";
+  130  told to stop a second time, or killed because stopping took too long";
 
     pub(crate) const fn code(self) -> u8 {
         match self {

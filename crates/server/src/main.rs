@@ -18,7 +18,7 @@ use args::{Arguments, Command};
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
-        Command::Server(args) => server_command::run(&args).into(),
+        Command::Server(args) => server_command::run(&args, arguments.global.output).into(),
         Command::Dev(args) => dev::run(args).into(),
         Command::Completions(args) => client_command::completions(&args).into(),
         Command::Client(command) => client_command::run(command, arguments.global).into(),

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flotilla_cli::OutputFormat;
+use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::ServerArgs;
@@ -16,19 +18,19 @@ use crate::telemetry::{MetricsRecorder, start_logs};
 /// How long threads that are busy get to end after everything else has.
 const RUNTIME_LIMIT: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(args: &ServerArgs) -> ServerExit {
+pub(crate) fn run(args: &ServerArgs, format: OutputFormat) -> ServerExit {
     let loaded = match sources(args).and_then(|sources| config::load(&sources)) {
         Ok(loaded) => loaded,
-        Err(error) => return complain(error),
+        Err(error) => return complain(error, format),
     };
     if args.print_config {
-        return print(&config::to_toml(&loaded.config));
+        return print(&match format {
+            OutputFormat::Table => config::to_toml(&loaded.config),
+            OutputFormat::Json => line(&config::to_json(&loaded.config)),
+        });
     }
     if args.check_config {
-        for warning in &loaded.warnings {
-            note(&format!("warning: {warning}"));
-        }
-        return print("the settings are fine\n");
+        return print(&checked(&loaded.warnings, format));
     }
     start_logs(&loaded.config.log);
     introduce(&loaded);
@@ -114,9 +116,33 @@ fn introduce(loaded: &Loaded) {
     }
 }
 
-fn complain(error: ConfigError) -> ServerExit {
-    note(&format!("error: {:#}", anyhow::Error::new(error)));
+/// What is said of settings that are fine.
+fn checked(warnings: &[String], format: OutputFormat) -> String {
+    match format {
+        OutputFormat::Table => {
+            for warning in warnings {
+                note(&format!("warning: {warning}"));
+            }
+            "the settings are fine\n".to_owned()
+        }
+        OutputFormat::Json => line(&json!({ "valid": true, "warnings": warnings })),
+    }
+}
+
+fn complain(error: ConfigError, format: OutputFormat) -> ServerExit {
+    let message = format!("{:#}", anyhow::Error::new(error));
+    match format {
+        OutputFormat::Table => note(&format!("error: {message}")),
+        OutputFormat::Json => {
+            let error = json!({ "code": "CONFIG_INVALID", "message": message });
+            note(&json!({ "error": error }).to_string());
+        }
+    }
     ServerExit::Settings
+}
+
+fn line(value: &Value) -> String {
+    format!("{value}\n")
 }
 
 fn print(text: &str) -> ServerExit {

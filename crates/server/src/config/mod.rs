@@ -29,7 +29,7 @@ mod config_test;
 
 pub(crate) use address::HostPort;
 pub(crate) use error::ConfigError;
-pub(crate) use print::to_toml;
+pub(crate) use print::{to_json, to_toml};
 pub(crate) use resolved::{
     ConnectionLimits, ListenConfig, LogConfig, LogFormat, ServerConfig, StopConfig,
 };

@@ -30,6 +30,11 @@ pub(crate) fn to_toml(config: &ServerConfig) -> String {
     text
 }
 
+/// The settings by section and name, as in the file.
+pub(crate) fn to_json(config: &ServerConfig) -> serde_json::Value {
+    toml::from_str(&to_toml(config)).expect("invariant: what is printed can be read")
+}
+
 /// What the setting does, takes and is by default, in comment lines.
 fn comment(setting: &dyn AnySetting) -> String {
     let mut words = format!("{} Takes {}.", setting.doc(), setting.takes());

@@ -50,6 +50,10 @@ pub(super) enum DevError {
     NotReady { name: String, log: PathBuf },
     #[error("no node is left")]
     NoneLeft,
+    #[error(
+        "not every node stopped in order, so the rest was killed; what was acknowledged is kept"
+    )]
+    Killed,
 }
 
 pub(super) struct Cluster {
@@ -86,8 +90,8 @@ impl Cluster {
     /// Runs until it is told to stop or cannot go on. No process is left when it returns.
     pub(super) async fn run(mut self, mut orders: StopOrders) -> Result<(), DevError> {
         let ended = self.watch(&mut orders).await;
-        self.stop(&mut orders).await;
-        ended
+        let stopped = self.stop(&mut orders).await;
+        ended.and(stopped)
     }
 
     async fn watch(&mut self, orders: &mut StopOrders) -> Result<(), DevError> {
@@ -180,7 +184,7 @@ impl Cluster {
     }
 
     /// Stops all nodes, and kills those that take too long or when told again.
-    async fn stop(mut self, orders: &mut StopOrders) {
+    async fn stop(mut self, orders: &mut StopOrders) -> Result<(), DevError> {
         let running = self.nodes.drain(..).filter_map(NodeState::into_child);
         let kills: Vec<_> = running.map(Child::stop).collect();
         let all_ended = async {
@@ -197,7 +201,7 @@ impl Cluster {
         };
         tokio::pin!(all_ended);
         tokio::select! {
-            () = &mut all_ended => return,
+            () = &mut all_ended => return Ok(()),
             () = orders.stop() => {}
             () = tokio::time::sleep(STOP_LIMIT) => say("the nodes take too long to stop"),
         }
@@ -205,6 +209,7 @@ impl Cluster {
             kill.cancel();
         }
         all_ended.await;
+        Err(DevError::Killed)
     }
 }
 

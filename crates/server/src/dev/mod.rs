@@ -26,8 +26,12 @@ pub(crate) fn run(args: DevArgs) -> ServerExit {
     match start(args) {
         Ok(()) => ServerExit::Stopped,
         Err(error) => {
+            let exit = match error {
+                DevError::Killed => ServerExit::Interrupted,
+                _ => ServerExit::CannotStart,
+            };
             say(&format!("error: {:#}", anyhow::Error::new(error)));
-            ServerExit::CannotStart
+            exit
         }
     }
 }
