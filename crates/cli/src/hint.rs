@@ -5,7 +5,7 @@ use flotilla_types::ErrorCode;
 pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
     match code {
         ErrorCode::BatchTooLarge => {
-            Some("raise the topic's limit with `topic alter TOPIC --config max_record_bytes=BYTES`")
+            Some("`topic alter TOPIC --config max_record_bytes=BYTES` raises the limit, up to 8MiB")
         }
         ErrorCode::ClusterMismatch => {
             Some("the nodes of --bootstrap must be of one cluster; see `cluster status`")
@@ -26,7 +26,10 @@ pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::NotEnoughNodes => {
             Some("start more nodes or ask for a smaller --replication-factor")
         }
-        ErrorCode::OffsetOutOfRange => Some("`--from start` reads from the oldest record kept"),
+        ErrorCode::OffsetOutOfRange => Some(
+            "`cluster status` shows the offsets of every partition; `consume --from start` begins \
+             with the oldest record kept",
+        ),
         ErrorCode::Overloaded => Some("try again, more slowly: --rate limits what is sent"),
         ErrorCode::ProducerFenced => Some("another producer of this identity has taken over"),
         ErrorCode::ResultUnknown => Some("it may have been applied: look before you try again"),

@@ -77,7 +77,9 @@ async fn ensure_topic(args: &BenchProduceArgs, admin: &Admin) -> Result<(), Fail
         }
     }
     let described = admin.describe_topic(topic).await;
-    described.map_err(Failure::cluster(format!("describe topic {topic}")))?;
+    described.map_err(Failure::cluster(format!(
+        "find topic {topic}, which --partitions N would create"
+    )))?;
     Ok(())
 }
 
