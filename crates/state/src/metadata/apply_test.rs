@@ -297,8 +297,10 @@ fn an_old_copy_of_a_data_directory_cannot_register() {
     let rejection = rejected(&mut state, &register(1, copy));
     assert!(matches!(rejection, MetadataRejection::OtherPast { .. }));
 
-    // Registered twice, because the first answer was lost, and started without being registered.
-    let _ = apply(&mut state, &register(1, original.clone()));
+    // It was registered twice, because the first answer was lost, and started without being
+    // registered.
+    let again = state.apply(&register(1, original.clone()));
+    assert_eq!(again.outcome, MetadataOutcome::NodeRegistered);
     let later = original.started_again(5).started_again(6);
     let _ = apply(&mut state, &register(1, later.clone()));
     let node = state.node(NodeId::new(1)).unwrap();

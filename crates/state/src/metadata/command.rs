@@ -191,7 +191,6 @@ impl CommandBody {
     }
 }
 
-/// Names were checked before they were proposed, so one that is no name is damage.
 fn decode_lineage(starts: &[u64]) -> Result<Lineage, DecodeError> {
     let starts = starts.iter().map(|start| Incarnation::new(*start));
     Lineage::from_starts(starts.collect()).ok_or(DecodeError::Contradiction {
@@ -200,6 +199,7 @@ fn decode_lineage(starts: &[u64]) -> Result<Lineage, DecodeError> {
     })
 }
 
+/// Names were checked before they were proposed, so one that is no name is damage.
 fn parse_name(text: &str) -> Result<TopicName, DecodeError> {
     TopicName::parse(text).map_err(|_| DecodeError::Contradiction {
         what: WHAT,
