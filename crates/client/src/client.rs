@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 
 use crate::backoff::Backoff;
 use crate::channels::{self, ChannelFactory, Channels, read_status};
+use crate::deadline;
 use crate::metadata::Metadata;
 use crate::{Admin, ClientConfig, ClientError, Consumer, ConsumerConfig, Producer, ProducerConfig};
 
@@ -84,7 +85,7 @@ pub(crate) enum Repeat {
 impl Core {
     /// When a call or a look-up that begins now is given up.
     pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.config.deadline
+        deadline::after(Instant::now(), self.config.deadline)
     }
 
     /// Makes a call that any node can answer, again and again on one node after the other, as long
@@ -114,13 +115,17 @@ impl Core {
         let mut backoff = Backoff::new(&self.config);
         loop {
             let mut last = ApiError::new(ErrorCode::LeaderNotAvailable, "no node is known");
-            for (nth, address) in self.metadata.addresses().iter().enumerate() {
+            let addresses = self.metadata.addresses();
+            for (nth, address) in addresses.iter().enumerate() {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if nth > 0 && left.is_zero() {
                     break;
                 }
                 let limit = match repeat {
-                    Repeat::Always => left.min(self.config.attempt_timeout),
+                    Repeat::Always => {
+                        let attempts = addresses.len() - nth;
+                        deadline::share_of(deadline, attempts, self.config.attempt_timeout)
+                    }
                     Repeat::IfDefinite => left,
                 };
                 let error = match self.attempt(address, limit, &send).await {

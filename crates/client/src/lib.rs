@@ -34,6 +34,7 @@ mod client;
 mod cluster_view;
 mod config;
 mod consumer;
+mod deadline;
 mod error;
 mod metadata;
 mod producer;

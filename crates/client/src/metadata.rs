@@ -8,11 +8,12 @@ use flotilla_protocol::v1::metadata_client::MetadataClient;
 use flotilla_protocol::{ApiError, LeaderHint, v1};
 use flotilla_types::{ErrorCode, PartitionIndex, TopicId, TopicName, limits};
 use parking_lot::{Mutex, RwLock};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::channels::{Channels, read_status};
 use crate::cluster_view::{ClusterView, TopicView};
+use crate::deadline::share_of;
 use crate::{ClientConfig, ClientError};
 
 /// How long a topic may be unknown to nodes that have not caught up yet, after its creation or
@@ -127,15 +128,16 @@ impl Metadata {
             return Ok(());
         }
         let mut last = ApiError::new(ErrorCode::LeaderNotAvailable, "no node is known");
-        for (nth, address) in self.addresses().into_iter().enumerate() {
-            let now = Instant::now();
-            if nth > 0 && now >= deadline {
+        let addresses = self.addresses();
+        for (nth, address) in addresses.iter().enumerate() {
+            if nth > 0 && Instant::now() >= deadline {
                 break;
             }
             let topics = self.topics.lock().clone();
-            let attempt_deadline = deadline.min(now + self.config.attempt_timeout);
-            match self.ask(&address, &topics, attempt_deadline).await {
-                Ok(answer) => match self.take_in(answer, &topics, &address) {
+            let attempts = addresses.len() - nth;
+            let limit = share_of(deadline, attempts, self.config.attempt_timeout);
+            match self.ask(address, &topics, limit).await {
+                Ok(answer) => match self.take_in(answer, &topics, address) {
                     Ok(()) => return Ok(()),
                     Err(error) => last = error,
                 },
@@ -218,7 +220,7 @@ impl Metadata {
         &self,
         address: &str,
         topics: &BTreeSet<TopicName>,
-        deadline: Instant,
+        limit: Duration,
     ) -> Result<v1::GetMetadataResponse, ApiError> {
         let channel = self
             .channels
@@ -235,7 +237,7 @@ impl Metadata {
                 topics.iter().map(TopicName::to_string).collect()
             },
         };
-        match timeout_at(deadline, client.get_metadata(request)).await {
+        match timeout(limit, client.get_metadata(request)).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(status)) => Err(read_status(address, &status)),
             Err(_) => Err(ApiError::new(

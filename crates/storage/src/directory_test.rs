@@ -123,19 +123,22 @@ fn a_directory_of_a_newer_version_is_refused() {
 }
 
 #[test]
-fn a_directory_of_an_older_version_is_taken_over_and_is_of_this_version_then() {
+fn a_directory_of_an_older_version_is_refused() {
     on_both(|mut rig| {
         rig.append(7, 1..3, 10);
-        let older = values::encode_format_version(1);
-        let change = Change::Put(RowFamily::System, keys::format_version(), older);
-        let tables = &rig.storage().engine.tables;
-        tables.write(&[change], Durability::Synced).unwrap();
-        rig.reopen();
-        let tables = &rig.storage().engine.tables;
-        let stored = tables.row(RowFamily::System, &keys::format_version());
-        let version = values::decode_format_version(&stored.unwrap().unwrap());
-        assert_eq!(version, Ok(values::FORMAT_VERSION));
-        rig.assert_holds(7, &entries(7, 1..3, 10));
+        let write = |rig: &Rig, version: u32| {
+            let value = values::encode_format_version(version);
+            let change = Change::Put(RowFamily::System, keys::format_version(), value);
+            let tables = &rig.storage().engine.tables;
+            tables.write(&[change], Durability::Synced).unwrap();
+        };
+        write(&rig, values::FORMAT_VERSION - 1);
+        rig.close();
+        let refused = rig.open().unwrap_err();
+        assert!(
+            matches!(refused, OpenError::OlderVersion { found, .. } if found == values::FORMAT_VERSION - 1),
+            "{refused}"
+        );
     });
 }
 

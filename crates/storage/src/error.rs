@@ -38,6 +38,12 @@ pub enum OpenError {
     )]
     NewerVersion { directory: PathBuf, detail: String },
     #[error(
+        "{} was written in format {found}, by a version from before the first release that this one \
+         does not read; nothing was changed. Start with an empty directory, or go on with that version",
+        directory.display()
+    )]
+    OlderVersion { directory: PathBuf, found: u32 },
+    #[error(
         "the tables in {} could not be opened; nothing was changed. If the damage stays, move the \
          directory away and let this node start again under a new node id",
         directory.display()

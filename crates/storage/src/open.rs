@@ -72,9 +72,8 @@ pub(crate) fn open(
     }
     let synced = seams.disk.sync_dir(&journal_dir);
     synced.map_err(|error| IoFailure::new("sync", &journal_dir, error))?;
-    if version != Some(values::FORMAT_VERSION) {
-        // Written last: it says that both halves of the directory are there. And before anything is
-        // written that an older program does not know.
+    if is_fresh {
+        // Written last: it says that both halves of the directory are there.
         write_version(tables.as_ref()).map_err(|error| failed(&dir, error))?;
     }
     let free = seams
@@ -153,6 +152,10 @@ fn check_version(dir: &Path, tables: &dyn Tables) -> Result<Option<u32>, OpenErr
         return Ok(None);
     };
     match values::decode_format_version(&value) {
+        Ok(version) if version < values::FORMAT_VERSION => Err(OpenError::OlderVersion {
+            directory: dir.to_path_buf(),
+            found: version,
+        }),
         Ok(version) if version > values::FORMAT_VERSION => Err(OpenError::NewerVersion {
             directory: dir.to_path_buf(),
             detail: format!(

@@ -19,12 +19,15 @@ use crate::ClientError;
 use crate::backoff::Backoff;
 use crate::channels::read_status;
 use crate::client::Core;
+use crate::deadline;
 use crate::metadata::UNKNOWN_TOPIC_PATIENCE;
 
 /// A node that follows for us says something at least this often, or four times in the time after
 /// which the consumer wants to hear of trouble. After twice as long the stream counts as broken.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 const SILENCE_MIN: Duration = Duration::from_millis(100);
+/// A look-up gets at least this long.
+const LOOK_UP_MIN: Duration = Duration::from_millis(250);
 
 pub(super) struct Fetcher {
     pub(super) core: Arc<Core>,
@@ -100,7 +103,7 @@ impl Fetcher {
     async fn open(&mut self) -> Result<(String, Streaming<v1::FetchResponse>), ApiError> {
         let Source { topic, partition } = &self.source;
         let metadata = &self.core.metadata;
-        let view = metadata.topic(topic, self.trouble_at()).await;
+        let view = metadata.topic(topic, self.look_up_deadline()).await;
         let id = view.map_err(as_api_error)?.id();
         if *self.topic_id.get_or_insert(id) != id {
             return Err(ApiError::new(
@@ -154,9 +157,10 @@ impl Fetcher {
         (self.config.retry_timeout / 4).clamp(SILENCE_MIN, SILENCE_MAX)
     }
 
-    /// When the consumer wants to hear of trouble.
-    fn trouble_at(&self) -> Instant {
-        self.quiet_since + self.config.retry_timeout
+    /// How long a look-up may take: until the consumer wants to hear of trouble.
+    fn look_up_deadline(&self) -> Instant {
+        let trouble_at = deadline::after(self.quiet_since, self.config.retry_timeout);
+        trouble_at.max(Instant::now() + LOOK_UP_MIN)
     }
 
     fn has_reached_end(&self) -> bool {
@@ -230,7 +234,7 @@ impl Fetcher {
             // The error of the look-up is of the same kind, and the next attempt finds it.
             None => {
                 let version = metadata.version();
-                drop(metadata.refresh(version, self.trouble_at()).await);
+                drop(metadata.refresh(version, self.look_up_deadline()).await);
             }
         }
         let may_pass = match error.code {

@@ -24,10 +24,12 @@ use super::window::Window;
 use crate::ClientError;
 use crate::backoff::Backoff;
 use crate::client::Core;
+use crate::deadline;
 use crate::metadata::UNKNOWN_TOPIC_PATIENCE;
 
-/// A node gets at least this long to answer. `request_timeout` is not shorter.
-const ANSWER_TIME_MIN: Duration = Duration::from_millis(1);
+/// A node gets at least this long to answer, unless `request_timeout` is shorter: one that is late
+/// costs all partitions that it leads their link.
+const ANSWER_TIME_MIN: Duration = Duration::from_millis(500);
 
 pub(super) struct Sender {
     pub(super) core: Arc<Core>,
@@ -137,8 +139,8 @@ impl Sender {
     }
 
     async fn send_waiting(&mut self, link: &Link, answers: &mut Answers) -> Result<(), ApiError> {
-        while let Some((number, batch)) = self.window.next_to_send() {
-            match link.submit(self.request(batch)).await {
+        while let Some((number, opened_at, batch)) = self.window.next_to_send() {
+            match link.submit(self.request(opened_at, batch)).await {
                 Ok(answer) => answers.push(Box::pin(async move {
                     (number, answer.await.unwrap_or_else(|_| Err(link_dropped())))
                 })),
@@ -152,22 +154,23 @@ impl Sender {
     /// When the oldest batch is given up.
     fn deadline(&self) -> Instant {
         let oldest = self.window.oldest().unwrap_or_else(Instant::now);
-        oldest + self.delivery_timeout
+        deadline::after(oldest, self.delivery_timeout)
     }
 
-    /// How long a node may take to answer: not so long that, if it says nothing, a batch is given up
-    /// later than its sender was told.
-    fn time_for_answer(&self) -> Duration {
-        let left = self.deadline().saturating_duration_since(Instant::now());
-        (left.mul_f64(0.75)).clamp(ANSWER_TIME_MIN, self.request_timeout)
+    /// How long a node may take to answer: if it says nothing, there shall be time to find another
+    /// one before the batch is given up.
+    fn time_for_answer(&self, opened_at: Instant) -> Duration {
+        let given_up_at = deadline::after(opened_at, self.delivery_timeout);
+        let left = given_up_at.saturating_duration_since(Instant::now());
+        (left / 2).max(ANSWER_TIME_MIN).min(self.request_timeout)
     }
 
-    fn request(&self, batch: Bytes) -> v1::ProduceRequest {
+    fn request(&self, opened_at: Instant, batch: Bytes) -> v1::ProduceRequest {
         v1::ProduceRequest {
             correlation_id: 0,
             topic: self.lane.topic.to_string(),
             partition: Some(self.lane.partition.get()),
-            timeout_ms: self.time_for_answer().as_millis() as u32,
+            timeout_ms: self.time_for_answer(opened_at).as_millis() as u32,
             no_forward: true,
             payload: Some(v1::produce_request::Payload::Batch(batch)),
         }
@@ -200,7 +203,7 @@ impl Sender {
         let (topic, partition) = (&self.lane.topic, self.lane.partition);
         debug!(%topic, %partition, code = %error.code, message = error.message, "produce failed");
 
-        let knows_leader = self.look_for_leader(&error).await;
+        let knows_leader = self.look_for_leader(&error, self.deadline()).await;
         let remedy = self.remedy(&error, failing_since);
         match remedy {
             Remedy::Retry => {}
@@ -219,9 +222,16 @@ impl Sender {
                 self.window.fail_all(|in_doubt| refusal(&error, in_doubt));
             }
         }
+        let had_batches = !self.window.is_empty();
         self.expire(&error);
         self.window.retry_all();
         self.publish();
+        if had_batches && self.window.is_empty() && !knows_leader {
+            // There may have been no time to ask. The next batch shall not meet the same node again.
+            let limit = 2 * self.core.config.attempt_timeout;
+            self.look_for_leader(&error, deadline::after(Instant::now(), limit))
+                .await;
+        }
 
         let may_go_on_at_once = knows_leader && is_first_failure;
         if !may_go_on_at_once && remedy != Remedy::FailHead && remedy != Remedy::FailAll {
@@ -230,7 +240,7 @@ impl Sender {
     }
 
     /// Finds out who leads, if the failure has to do with that. Says whether a node has just told.
-    async fn look_for_leader(&self, error: &ApiError) -> bool {
+    async fn look_for_leader(&self, error: &ApiError, deadline: Instant) -> bool {
         let metadata = &self.core.metadata;
         if let Some(leader) = error.leader() {
             metadata.learn_leader(&self.lane.topic, self.lane.partition, leader);
@@ -247,8 +257,7 @@ impl Sender {
                 | ErrorCode::UnknownPartition
                 | ErrorCode::UnknownTopic
         );
-        if is_about_leader
-            && let Err(error) = metadata.refresh(metadata.version(), self.deadline()).await
+        if is_about_leader && let Err(error) = metadata.refresh(metadata.version(), deadline).await
         {
             debug!(code = %error.code, message = error.message, "no node answers");
         }

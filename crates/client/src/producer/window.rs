@@ -170,8 +170,9 @@ impl Window {
         });
     }
 
-    /// The next batch to be sent, now in flight: its number and its bytes.
-    pub(super) fn next_to_send(&mut self) -> Option<(u64, Bytes)> {
+    /// The next batch to be sent, now in flight: its number, when its first record was taken, and its
+    /// bytes.
+    pub(super) fn next_to_send(&mut self) -> Option<(u64, Instant, Bytes)> {
         if self.needs_identity() {
             return None;
         }
@@ -180,7 +181,7 @@ impl Window {
             match entry.content.number(&mut self.numbering) {
                 Ok(bytes) => {
                     entry.progress.update(Progress::InFlight);
-                    return Some((entry.number, bytes));
+                    return Some((entry.number, entry.opened_at, bytes));
                 }
                 Err(error) => self.settle(position, Err(error.into())),
             }

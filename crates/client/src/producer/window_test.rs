@@ -68,7 +68,7 @@ impl Fixture {
 
     fn send_all(&mut self) -> Vec<Sent> {
         let mut sent = Vec::new();
-        while let Some((number, bytes)) = self.window.next_to_send() {
+        while let Some((number, _, bytes)) = self.window.next_to_send() {
             let batch = RecordBatch::parse(bytes).unwrap();
             let producer = batch.producer().unwrap();
             sent.push((number, producer.id.get(), producer.base_sequence.get()));
@@ -227,7 +227,7 @@ fn starting_over_keeps_every_record() {
     fixture.window.start_over();
     fixture.window.retry_all();
     fixture.window.adopt(identity(2));
-    let (_, bytes) = fixture.window.next_to_send().unwrap();
+    let (_, _, bytes) = fixture.window.next_to_send().unwrap();
     let records = RecordBatch::parse(bytes).unwrap().records().unwrap();
     let values: Vec<_> = records.into_iter().map(|record| record.value).collect();
     assert_eq!(values, [Some("a".into()), Some("b".into())]);

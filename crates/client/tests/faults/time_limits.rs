@@ -8,6 +8,7 @@ use flotilla_client::{
     Client, ClientConfig, ClientError, ConsumerConfig, ErrorCode, OffsetSpec, ProducerConfig,
     ProducerRecord,
 };
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
@@ -152,4 +153,62 @@ async fn a_consumer_of_silent_nodes_says_so_in_time() {
         let error = consumer.poll(1).await.unwrap_err();
         assert_gave_up(&error, began);
     }
+}
+
+/// An address at which connections are made and nothing is ever said, as by a node that is frozen.
+struct Mute {
+    address: String,
+    _listener: TcpListener,
+}
+
+impl Mute {
+    async fn start() -> Self {
+        // The kernel completes connections that nobody accepts.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self {
+            address: listener.local_addr().unwrap().to_string(),
+            _listener: listener,
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_silent_node_does_not_use_up_the_time_of_the_others() {
+    let cluster = FakeCluster::start(1, 1).await;
+    let mute = Mute::start().await;
+    for deadline in [LIMIT / 2, LIMIT, 2 * LIMIT] {
+        let mut bootstrap = vec![mute.address.clone()];
+        bootstrap.extend(cluster.client_config().bootstrap);
+        let config = ClientConfig {
+            bootstrap,
+            deadline,
+            ..cluster.client_config()
+        };
+        let client = Client::connect(config).await.unwrap();
+        client.admin().list_topics().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn limits_without_end_are_no_reason_to_stop() {
+    let cluster = FakeCluster::start(1, 1).await;
+    let config = ClientConfig {
+        deadline: Duration::MAX,
+        ..cluster.client_config()
+    };
+    let client = Client::connect(config).await.unwrap();
+    let config = ProducerConfig {
+        delivery_timeout: Duration::MAX,
+        ..ProducerConfig::default()
+    };
+    let producer = client.producer(config).unwrap();
+    let record = ProducerRecord::new(topic(), "x").partition(partition(0));
+    producer.send(record).await.unwrap().await.unwrap();
+    let config = ConsumerConfig {
+        retry_timeout: Duration::MAX,
+        ..ConsumerConfig::default()
+    };
+    let mut consumer = client.consumer(config).unwrap();
+    consumer.assign(&topic(), partition(0), OffsetSpec::Earliest);
+    assert_eq!(consumer.poll(1).await.unwrap().len(), 1);
 }

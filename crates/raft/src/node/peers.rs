@@ -56,7 +56,8 @@ impl RaftNode {
 
     /// Who leads a group, for those who only want to know and do not try. Without a majority nobody
     /// learns that a leader is none any more, so this names only a leader that this node hears of
-    /// still: itself, if a majority answers, or another node that it has a link to.
+    /// still: itself, if a majority answers, or another node that it has a link to, as it has to a
+    /// majority.
     pub fn confirmed_leadership(&self, group: RaftGroupId) -> Option<Leadership> {
         let replica = self.groups.get(group)?;
         let mut leadership = replica.group().leadership();
@@ -65,7 +66,11 @@ impl RaftNode {
                 let limit = self.config.leadership_doubt();
                 return replica.group().is_confirmed_leader(limit);
             }
-            self.connected_peers().contains(leader)
+            let connected = self.connected_peers();
+            let voters = replica.group().voters();
+            let is_heard = |voter: &&NodeId| **voter == self.node || connected.contains(voter);
+            let heard_count = voters.iter().filter(is_heard).count();
+            connected.contains(leader) && 2 * heard_count > voters.len()
         });
         Some(leadership)
     }

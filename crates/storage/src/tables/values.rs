@@ -8,9 +8,9 @@ use crate::identity::Identity;
 use crate::life::Life;
 use crate::tables::keys::EntryKey;
 
-/// Version of the data directory that this program writes, and the newest that it reads. Since
-/// version 2 a group can be reset: the journal knows frames 8 and 9, the tables lives. Since version
-/// 3 an identity may have several starts.
+/// Version of the data directory that this program writes, and the only one that it reads: no older
+/// one was ever released. Since version 2 a group can be reset: the journal knows frames 8 and 9, the
+/// tables lives. Since version 3 an identity may have several starts.
 pub(crate) const FORMAT_VERSION: u32 = 3;
 
 const VERSION: u8 = 1;
