@@ -72,12 +72,16 @@ Exit codes:
             | ErrorCode::Internal
             | ErrorCode::OffsetOutOfRange
             | ErrorCode::OutOfOrderSequence
+            | ErrorCode::StaleGeneration
+            | ErrorCode::UnknownMember
             | ErrorCode::UnknownProducer => Self::Failed,
             ErrorCode::ConfigInvalid
             | ErrorCode::InvalidArgument
+            | ErrorCode::InvalidGroupId
             | ErrorCode::InvalidTopicName
             | ErrorCode::UnknownCodec => Self::Usage,
             ErrorCode::DiskFull
+            | ErrorCode::GroupFull
             | ErrorCode::LeaderNotAvailable
             | ErrorCode::NotEnoughNodes
             | ErrorCode::NotLeader
@@ -85,10 +89,13 @@ Exit codes:
             | ErrorCode::ResultUnknown
             | ErrorCode::ShuttingDown
             | ErrorCode::Timeout => Self::Unavailable,
-            ErrorCode::UnknownNode | ErrorCode::UnknownPartition | ErrorCode::UnknownTopic => {
-                Self::NotFound
+            ErrorCode::UnknownGroup
+            | ErrorCode::UnknownNode
+            | ErrorCode::UnknownPartition
+            | ErrorCode::UnknownTopic => Self::NotFound,
+            ErrorCode::GroupNotEmpty | ErrorCode::ProducerFenced | ErrorCode::TopicExists => {
+                Self::Conflict
             }
-            ErrorCode::ProducerFenced | ErrorCode::TopicExists => Self::Conflict,
         }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::DiskFull => {
             Some("free disk space on the nodes, or shorten the topics' retention")
         }
+        ErrorCode::GroupFull => Some("`group list` shows the groups, `group delete` removes one"),
+        ErrorCode::GroupNotEmpty => Some("stop its members first; `group describe` shows them"),
         ErrorCode::Internal => Some("the node's log says more"),
         ErrorCode::LeaderNotAvailable | ErrorCode::NotLeader => {
             Some("try again in a moment; `cluster status` shows partitions without a leader")
@@ -39,6 +41,7 @@ pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
              --delivery-timeout for records, waits longer",
         ),
         ErrorCode::TopicExists => Some("--if-not-exists accepts a topic that exists"),
+        ErrorCode::UnknownGroup => Some("`group list` shows the groups"),
         ErrorCode::UnknownNode | ErrorCode::UnknownPartition => {
             Some("`cluster status` and `topic describe` show what there is")
         }
@@ -46,9 +49,12 @@ pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::BatchMalformed
         | ErrorCode::ChecksumMismatch
         | ErrorCode::InvalidArgument
+        | ErrorCode::InvalidGroupId
         | ErrorCode::InvalidTopicName
         | ErrorCode::OutOfOrderSequence
+        | ErrorCode::StaleGeneration
         | ErrorCode::UnknownCodec
+        | ErrorCode::UnknownMember
         | ErrorCode::UnknownProducer => None,
     }
 }

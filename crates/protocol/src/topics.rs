@@ -29,7 +29,7 @@ impl From<TopicConfigError> for ApiError {
 
 impl From<NameError> for ApiError {
     fn from(error: NameError) -> Self {
-        Self::new(ErrorCode::InvalidTopicName, error.to_string())
+        Self::new(error.code(), error.to_string())
     }
 }
 

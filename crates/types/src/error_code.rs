@@ -50,10 +50,16 @@ error_codes! {
     CorruptData = "CORRUPT_DATA", retry: true, definite: true;
     /// The disk is too full to take more records.
     DiskFull = "DISK_FULL", retry: true, definite: true;
+    /// The consumer group, or the coordinator that it would belong to, takes no more.
+    GroupFull = "GROUP_FULL", retry: false, definite: true;
+    /// The consumer group has members, and this is only done to one without.
+    GroupNotEmpty = "GROUP_NOT_EMPTY", retry: false, definite: true;
     /// The node failed in a way that it cannot explain to a client. Its log says more.
     Internal = "INTERNAL", retry: false, definite: false;
     /// The request is not understood: a field is missing or out of range.
     InvalidArgument = "INVALID_ARGUMENT", retry: false, definite: true;
+    /// A consumer group id is empty, too long or has a character that is not allowed.
+    InvalidGroupId = "INVALID_GROUP_ID", retry: false, definite: true;
     /// A topic name is empty, too long or has a character that is not allowed.
     InvalidTopicName = "INVALID_TOPIC_NAME", retry: false, definite: true;
     /// No node can act as leader at the moment.
@@ -62,7 +68,7 @@ error_codes! {
     NotEnoughNodes = "NOT_ENOUGH_NODES", retry: false, definite: true;
     /// This node does not lead the partition, and the client asked not to be forwarded.
     NotLeader = "NOT_LEADER", retry: true, definite: true;
-    /// The offset is below the log start or above the log end.
+    /// The offset is below the log start or above the high watermark.
     OffsetOutOfRange = "OFFSET_OUT_OF_RANGE", retry: false, definite: true;
     /// A batch came before the one that its producer sent first.
     OutOfOrderSequence = "OUT_OF_ORDER_SEQUENCE", retry: false, definite: true;
@@ -74,12 +80,18 @@ error_codes! {
     ResultUnknown = "RESULT_UNKNOWN", retry: true, definite: false;
     /// The node is shutting down.
     ShuttingDown = "SHUTTING_DOWN", retry: true, definite: true;
+    /// The member does not hold the partition in that generation: another one may have it.
+    StaleGeneration = "STALE_GENERATION", retry: false, definite: true;
     /// The time limit passed before a majority answered. The write may still happen.
     Timeout = "TIMEOUT", retry: true, definite: false;
     /// A topic of this name exists.
     TopicExists = "TOPIC_EXISTS", retry: false, definite: true;
     /// The compression codec is not one of none, gzip, snappy, lz4 and zstd.
     UnknownCodec = "UNKNOWN_CODEC", retry: false, definite: true;
+    /// There is no consumer group of this id.
+    UnknownGroup = "UNKNOWN_GROUP", retry: false, definite: true;
+    /// The consumer group has no such member: it has left, or was silent for too long.
+    UnknownMember = "UNKNOWN_MEMBER", retry: false, definite: true;
     /// There is no node of this id.
     UnknownNode = "UNKNOWN_NODE", retry: false, definite: true;
     /// The topic has no partition of this number.

@@ -53,6 +53,10 @@ id! {
     LeaderEpoch(u64)
 }
 id! {
+    /// Version of a consumer group's distribution of partitions. It only grows.
+    Generation(u64)
+}
+id! {
     /// Identity of an idempotent producer.
     ProducerId(u64)
 }

@@ -24,12 +24,12 @@ pub use cluster::{NodeAddresses, PartitionStatus};
 pub use error_chain::ErrorChain;
 pub use error_code::ErrorCode;
 pub use ids::{
-    ClusterId, LeaderEpoch, NodeId, PartitionId, PartitionIndex, ProducerEpoch, ProducerId,
-    RaftGroupId, Sequence, Term, TopicId,
+    ClusterId, Generation, LeaderEpoch, NodeId, PartitionId, PartitionIndex, ProducerEpoch,
+    ProducerId, RaftGroupId, Sequence, Term, TopicId,
 };
 pub use key_hash::partition_of_key;
 pub use lineage::{Incarnation, Lineage};
 pub use log::{LogId, LogIndex, Offset};
-pub use names::{NameError, TopicName};
+pub use names::{GroupId, MemberId, NameError, NameFault, NameKind, TopicName};
 pub use time::Timestamp;
 pub use topic_config::{TopicConfig, TopicConfigError};

@@ -1,7 +1,7 @@
 //! Every limit of the broker, with its unit. A limit that is not here does not exist.
 
-/// Longest topic name, in bytes.
-pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+/// Longest name of a topic, a consumer group or a member, in bytes.
+pub const NAME_BYTES_MAX: usize = 249;
 /// Most partitions that one topic can have.
 pub const TOPIC_PARTITIONS_MAX: u32 = 4_096;
 /// Most replicas of one partition.
@@ -76,6 +76,31 @@ pub const FETCH_BYTES_MAX: usize = 8 << 20;
 pub const FETCH_BYTES_DEFAULT: usize = 1 << 20;
 /// Longest long poll, in milliseconds.
 pub const FETCH_WAIT_MS_MAX: u32 = 60_000;
+
+/// Raft groups among which the consumer groups of a cluster are spread.
+pub const COORDINATORS: u32 = 16;
+/// Most members of one consumer group.
+pub const GROUP_MEMBERS_MAX: usize = 1_000;
+/// Most consumer groups that one coordinator holds.
+pub const COORDINATOR_GROUPS_MAX: usize = 10_000;
+/// Most committed offsets of one consumer group.
+pub const GROUP_OFFSETS_MAX: usize = 100_000;
+/// Most partitions in one offset commit.
+pub const OFFSET_COMMITS_PER_REQUEST_MAX: usize = 10_000;
+/// Longest text beside a committed offset, in bytes.
+pub const OFFSET_METADATA_BYTES_MAX: usize = 4_096;
+/// Most topics that one member can name in its subscription.
+pub const SUBSCRIPTION_TOPICS_MAX: usize = 1_000;
+/// Longest pattern of a subscription, in bytes.
+pub const SUBSCRIPTION_PATTERN_BYTES_MAX: usize = 1_000;
+/// How long a member may be silent, in milliseconds.
+pub const SESSION_TIMEOUT_MS_MIN: u32 = 1_000;
+pub const SESSION_TIMEOUT_MS_MAX: u32 = 1_800_000;
+/// How long a member may be silent unless it says otherwise, in milliseconds.
+pub const SESSION_TIMEOUT_MS_DEFAULT: u32 = 10_000;
+/// A consumer group without members, and without an offset commit for this long, is forgotten, in
+/// milliseconds.
+pub const GROUP_EXPIRY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 
 const _: () = assert!(RECORD_BYTES_DEFAULT <= RECORD_BYTES_MAX);
 const _: () = assert!(RECORD_HEADERS_MAX <= BATCH_HEADERS_MAX);
