@@ -9,6 +9,7 @@
 //! with numbered fields; a number, once used, keeps its meaning for ever.
 
 mod decode_error;
+pub mod groups;
 pub mod metadata;
 pub mod partition;
 mod wire;

@@ -1,8 +1,11 @@
 //! How a metadata command changes the state: checked whole first, then carried out whole.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use flotilla_types::limits::{NODE_REPLICAS_MAX, REPLICATION_FACTOR_MAX, TOPIC_PARTITIONS_MAX};
+use flotilla_types::limits::{
+    COORDINATORS, NODE_REPLICAS_MAX, REPLICATION_FACTOR_MAX, TOPIC_PARTITIONS_MAX,
+};
 use flotilla_types::{
     Lineage, NodeAddresses, NodeId, ProducerId, RaftGroupId, TopicConfig, TopicConfigError,
     TopicId, TopicName,
@@ -38,6 +41,9 @@ impl MetadataState {
             MetadataCommand::AddPartitions { name, total } => self.add_partitions(name, *total),
             MetadataCommand::DeleteTopic { name } => self.delete_topic(name),
             MetadataCommand::AllocateProducerIds { count } => self.allocate_producer_ids(*count),
+            MetadataCommand::CreateCoordinators { replication_factor } => {
+                self.create_coordinators(*replication_factor)
+            }
         };
         let (outcome, change) =
             effect.unwrap_or_else(|rejection| (MetadataOutcome::Rejected(rejection), None));
@@ -174,6 +180,24 @@ impl MetadataState {
         Ok((outcome, Some(MetadataChange::ProducerIds)))
     }
 
+    fn create_coordinators(&mut self, replication_factor: u32) -> Effect {
+        if !self.coordinators.is_empty() {
+            return Ok((MetadataOutcome::CoordinatorsCreated, None));
+        }
+        if !(1..=REPLICATION_FACTOR_MAX).contains(&replication_factor) {
+            return Err(MetadataRejection::InvalidReplicationFactor {
+                requested: replication_factor,
+            });
+        }
+        let (raft_groups, coordinators) = self.place_groups(COORDINATORS, replication_factor)?;
+        self.next_raft_group = raft_groups.end;
+        self.coordinators = coordinators;
+        Ok((
+            MetadataOutcome::CoordinatorsCreated,
+            Some(MetadataChange::Coordinators { raft_groups }),
+        ))
+    }
+
     fn require_topic(&self, name: &TopicName) -> Result<&Topic, MetadataRejection> {
         self.topic_named(name)
             .ok_or_else(|| MetadataRejection::UnknownTopic { name: name.clone() })
@@ -181,36 +205,46 @@ impl MetadataState {
 
     /// Places `added` more partitions of `topic` and puts the topic into the state.
     fn grow(&mut self, mut topic: Topic, added: u32) -> Result<MetadataChange, MetadataRejection> {
-        let first_group = self.next_raft_group;
-        let next_group = first_group
-            .get()
-            .checked_add(added)
-            .ok_or(MetadataRejection::IdsExhausted)?;
-        let (have, want) = (self.nodes.len(), topic.replication_factor);
-        let loads = self.node_loads();
-        let placed = place(loads.clone(), added, want).ok_or_else(|| {
-            let have = u32::try_from(have).unwrap_or(u32::MAX);
-            MetadataRejection::NotEnoughNodes { have, want }
-        })?;
-        refuse_full_node(&loads, &placed)?;
-        let indexes = topic.partition_count()..;
-        for ((group, index), replicas) in (first_group.get()..).zip(indexes).zip(placed) {
-            let raft_group = RaftGroupId::new(group);
+        let (raft_groups, placed) = self.place_groups(added, topic.replication_factor)?;
+        for (index, partition) in (topic.partition_count()..).zip(placed) {
             self.partition_of_group
-                .insert(raft_group, partition_id(topic.id, index));
-            topic.partitions.push(Partition {
-                raft_group,
-                replicas,
-            });
+                .insert(partition.raft_group, partition_id(topic.id, index));
+            topic.partitions.push(partition);
         }
-        self.next_raft_group = RaftGroupId::new(next_group);
+        self.next_raft_group = raft_groups.end;
         let change = MetadataChange::GroupsAdded {
             topic: topic.id,
-            raft_groups: first_group..self.next_raft_group,
+            raft_groups,
         };
         self.topic_by_name.insert(topic.name.clone(), topic.id);
         self.topics.insert(topic.id, topic);
         Ok(change)
+    }
+
+    /// The next Raft groups, and where each of them goes.
+    fn place_groups(
+        &self,
+        count: u32,
+        replication_factor: u32,
+    ) -> Result<(Range<RaftGroupId>, Vec<Partition>), MetadataRejection> {
+        let first = self.next_raft_group;
+        let end = first.get().checked_add(count);
+        let end = RaftGroupId::new(end.ok_or(MetadataRejection::IdsExhausted)?);
+        let loads = self.node_loads();
+        let placed = place(loads.clone(), count, replication_factor).ok_or_else(|| {
+            MetadataRejection::NotEnoughNodes {
+                have: u32::try_from(self.nodes.len()).unwrap_or(u32::MAX),
+                want: replication_factor,
+            }
+        })?;
+        refuse_full_node(&loads, &placed)?;
+        let groups = (first.get()..)
+            .zip(placed)
+            .map(|(group, replicas)| Partition {
+                raft_group: RaftGroupId::new(group),
+                replicas,
+            });
+        Ok((first..end, groups.collect()))
     }
 
     fn node_loads(&self) -> Vec<NodeLoad> {
@@ -219,7 +253,8 @@ impl MetadataState {
             .keys()
             .map(|id| (*id, NodeLoad::idle(*id)))
             .collect();
-        for (_, partition) in self.partitions() {
+        let partitions = self.partitions().map(|(_, partition)| partition);
+        for partition in partitions.chain(&self.coordinators) {
             for replica in &partition.replicas {
                 if let Some(load) = loads.get_mut(replica) {
                     load.replicas += 1;

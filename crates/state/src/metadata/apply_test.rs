@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 
-use flotilla_types::limits::{NODE_REPLICAS_MAX, TOPIC_PARTITIONS_MAX};
+use flotilla_types::limits::{COORDINATORS, NODE_REPLICAS_MAX, TOPIC_PARTITIONS_MAX};
 use flotilla_types::{
-    ErrorCode, Lineage, NodeId, PartitionId, PartitionIndex, ProducerId, RaftGroupId, TopicConfig,
-    TopicId,
+    ErrorCode, GroupId, Lineage, NodeId, PartitionId, PartitionIndex, ProducerId, RaftGroupId,
+    TopicConfig, TopicId,
 };
 
 use super::test_commands::{apply, cluster, create, delete, name, pairs, register};
@@ -341,4 +341,27 @@ fn ids_that_run_out_are_refused() {
         rejected(&mut state, &command),
         MetadataRejection::IdsExhausted
     );
+}
+
+#[test]
+fn coordinators_are_placed_once_and_spread_like_partitions() {
+    let mut state = cluster(3);
+    let group = GroupId::parse("billing").unwrap();
+    assert_eq!(state.coordinator_of(&group), None);
+    let create = |replication_factor| MetadataCommand::CreateCoordinators { replication_factor };
+    let _ = apply(&mut state, &create(3));
+    assert_eq!(state.coordinators().len(), COORDINATORS as usize);
+    let leads = |node| {
+        let coordinators = state.coordinators().iter();
+        let led = coordinators.filter(|one| one.preferred_leader() == NodeId::new(node));
+        led.count()
+    };
+    assert_eq!([leads(1), leads(2), leads(3)], [6, 5, 5]);
+    let before = state.coordinator_of(&group).cloned();
+    assert!(before.is_some());
+
+    let again = state.apply(&create(1));
+    assert_eq!(again.outcome, MetadataOutcome::CoordinatorsCreated);
+    assert_eq!(again.change, None);
+    assert_eq!(state.coordinator_of(&group).cloned(), before);
 }

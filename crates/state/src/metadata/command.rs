@@ -45,6 +45,10 @@ pub enum MetadataCommand {
     AllocateProducerIds {
         count: u32,
     },
+    /// Places the coordinators of consumer groups, unless there are some.
+    CreateCoordinators {
+        replication_factor: u32,
+    },
 }
 
 #[derive(Encode, Decode)]
@@ -97,6 +101,11 @@ enum CommandBody {
         #[n(0)]
         count: u32,
     },
+    #[n(6)]
+    CreateCoordinators {
+        #[n(0)]
+        replication_factor: u32,
+    },
 }
 
 impl MetadataCommand {
@@ -145,6 +154,9 @@ impl CommandBody {
             },
             MetadataCommand::DeleteTopic { name } => Self::DeleteTopic { name: text(name) },
             MetadataCommand::AllocateProducerIds { count } => Self::AllocateProducerIds { count },
+            MetadataCommand::CreateCoordinators { replication_factor } => {
+                Self::CreateCoordinators { replication_factor }
+            }
         }
     }
 
@@ -187,6 +199,9 @@ impl CommandBody {
                 name: parse_name(&name)?,
             },
             Self::AllocateProducerIds { count } => MetadataCommand::AllocateProducerIds { count },
+            Self::CreateCoordinators { replication_factor } => {
+                MetadataCommand::CreateCoordinators { replication_factor }
+            }
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use flotilla_types::limits::TOPIC_PARTITIONS_MAX;
+use flotilla_types::limits::{COORDINATORS, TOPIC_PARTITIONS_MAX};
 use flotilla_types::{
     Incarnation, NodeAddresses, NodeId, ProducerId, RaftGroupId, TopicConfig, TopicId, TopicName,
 };
@@ -29,6 +29,8 @@ struct StateImage {
     next_raft_group: u32,
     #[n(5)]
     next_producer: u64,
+    #[n(6)]
+    coordinators: Vec<PartitionImage>,
 }
 
 #[derive(Encode, Decode)]
@@ -76,6 +78,7 @@ impl MetadataState {
             next_topic: self.next_topic.get(),
             next_raft_group: self.next_raft_group.get(),
             next_producer: self.next_producer.get(),
+            coordinators: self.coordinators.iter().map(partition_image).collect(),
         };
         wire::encode(FORMAT, &image)
     }
@@ -99,7 +102,31 @@ impl MetadataState {
         for topic in image.topics {
             state.restore_topic(topic)?;
         }
+        state.restore_coordinators(&image.coordinators)?;
         Ok(state)
+    }
+
+    fn restore_coordinators(&mut self, images: &[PartitionImage]) -> Result<(), DecodeError> {
+        let coordinators = images.iter().map(decode_partition);
+        let coordinators: Vec<_> = coordinators.collect::<Result<_, _>>()?;
+        ensure(
+            coordinators.is_empty() || coordinators.len() == COORDINATORS as usize,
+            "there are some coordinators, but not all",
+        )?;
+        let groups: BTreeSet<_> = coordinators.iter().map(|one| one.raft_group).collect();
+        let given_out = RaftGroupId::new(1)..self.next_raft_group;
+        ensure(
+            groups.iter().all(|group| {
+                given_out.contains(group) && !self.partition_of_group.contains_key(group)
+            }),
+            "a coordinator has a group of something else",
+        )?;
+        ensure(
+            groups.len() == coordinators.len(),
+            "two coordinators share a group",
+        )?;
+        self.coordinators = coordinators;
+        Ok(())
     }
 
     fn restore_topic(&mut self, image: TopicImage) -> Result<(), DecodeError> {
@@ -160,16 +187,20 @@ fn restore_node(image: NodeImage) -> Node {
 
 fn topic_image(topic: &Topic) -> TopicImage {
     let config = topic.config.entries();
-    let partitions = topic.partitions.iter().map(|partition| PartitionImage {
-        raft_group: partition.raft_group.get(),
-        replicas: partition.replicas.iter().map(|node| node.get()).collect(),
-    });
+    let partitions = topic.partitions.iter().map(partition_image);
     TopicImage {
         id: topic.id.get(),
         name: topic.name.as_str().to_owned(),
         config: config.map(|(key, value)| (key.to_owned(), value)).into(),
         replication_factor: topic.replication_factor,
         partitions: partitions.collect(),
+    }
+}
+
+fn partition_image(partition: &Partition) -> PartitionImage {
+    PartitionImage {
+        raft_group: partition.raft_group.get(),
+        replicas: partition.replicas.iter().map(|node| node.get()).collect(),
     }
 }
 

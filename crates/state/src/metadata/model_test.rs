@@ -68,6 +68,9 @@ fn command() -> impl Strategy<Value = MetadataCommand> {
         }),
         topic().prop_map(delete),
         (0_u32..100).prop_map(|count| MetadataCommand::AllocateProducerIds { count }),
+        (0_u32..4).prop_map(|replication_factor| MetadataCommand::CreateCoordinators {
+            replication_factor
+        }),
     ]
 }
 
@@ -85,6 +88,11 @@ fn assert_sound(state: &MetadataState, groups_ever: &mut BTreeSet<RaftGroupId>) 
         let nodes: BTreeSet<_> = partition.replicas.iter().collect();
         assert_eq!(nodes.len(), partition.replicas.len());
         assert!(nodes.iter().all(|node| state.node(**node).is_some()));
+    }
+    for coordinator in state.coordinators() {
+        let group = coordinator.raft_group;
+        assert!(groups.insert(group), "a group serves twice");
+        assert!(state.is_coordinator(group) && !state.is_removed(group));
     }
     for gone in groups_ever.difference(&groups) {
         assert!(state.is_removed(*gone));
@@ -111,7 +119,9 @@ proptest! {
                 prop_assert_eq!(&state, &before);
             }
             assert_sound(&state, &mut groups_ever);
-            let groups: BTreeSet<_> = state.partitions().map(|(_, p)| p.raft_group).collect();
+            let placed = state.partitions().map(|(_, partition)| partition);
+            let placed = placed.chain(state.coordinators());
+            let groups: BTreeSet<_> = placed.map(|partition| partition.raft_group).collect();
             let born = groups.difference(&groups_before);
             let latest = groups_before.last().copied();
             prop_assert!(born.into_iter().all(|id| latest.is_none_or(|latest| *id > latest)));

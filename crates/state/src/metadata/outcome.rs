@@ -38,6 +38,8 @@ pub enum MetadataOutcome {
     ProducerIdsAllocated {
         ids: Range<ProducerId>,
     },
+    /// There are coordinators now, or were already.
+    CoordinatorsCreated,
     Rejected(MetadataRejection),
 }
 
@@ -125,4 +127,6 @@ pub enum MetadataChange {
     },
     /// Producer ids were given out. Nothing to do.
     ProducerIds,
+    /// The coordinators of consumer groups exist from now on: these groups are new.
+    Coordinators { raft_groups: Range<RaftGroupId> },
 }

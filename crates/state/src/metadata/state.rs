@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use flotilla_types::limits::COORDINATORS;
 use flotilla_types::{
-    NodeId, PartitionId, PartitionIndex, ProducerId, RaftGroupId, TopicId, TopicName,
+    GroupId, NodeId, PartitionId, PartitionIndex, ProducerId, RaftGroupId, TopicId, TopicName,
+    partition_of_key,
 };
 
 use super::{Node, Partition, Topic};
@@ -17,6 +19,8 @@ pub struct MetadataState {
     pub(super) next_topic: TopicId,
     pub(super) next_raft_group: RaftGroupId,
     pub(super) next_producer: ProducerId,
+    /// None, or [`COORDINATORS`](flotilla_types::limits::COORDINATORS) of them.
+    pub(super) coordinators: Vec<Partition>,
     /// Derived from `topics`, as is `partition_of_group`.
     pub(super) topic_by_name: BTreeMap<TopicName, TopicId>,
     pub(super) partition_of_group: BTreeMap<RaftGroupId, PartitionId>,
@@ -37,6 +41,7 @@ impl MetadataState {
             next_topic: TopicId::new(1),
             next_raft_group: RaftGroupId::new(RaftGroupId::METADATA.get() + 1),
             next_producer: ProducerId::new(0),
+            coordinators: Vec::new(),
             topic_by_name: BTreeMap::new(),
             partition_of_group: BTreeMap::new(),
         }
@@ -67,6 +72,11 @@ impl MetadataState {
         self.topics.get(&id)
     }
 
+    /// Whether the topic existed and was deleted. One that this state has not heard of yet was not.
+    pub fn was_deleted(&self, id: TopicId) -> bool {
+        id < self.next_topic && !self.topics.contains_key(&id)
+    }
+
     pub fn topic_named(&self, name: &TopicName) -> Option<&Topic> {
         self.topics.get(self.topic_by_name.get(name)?)
     }
@@ -86,6 +96,32 @@ impl MetadataState {
         raft_group != RaftGroupId::METADATA
             && raft_group < self.next_raft_group
             && !self.partition_of_group.contains_key(&raft_group)
+            && !self.is_coordinator(raft_group)
+    }
+
+    /// The placements of the coordinators of consumer groups: none until the first one is needed.
+    pub fn coordinators(&self) -> &[Partition] {
+        &self.coordinators
+    }
+
+    /// The coordinators that have a replica on `node`.
+    pub fn coordinators_on(&self, node: NodeId) -> impl Iterator<Item = &Partition> {
+        let coordinators = self.coordinators.iter();
+        coordinators.filter(move |coordinator| coordinator.replicas.contains(&node))
+    }
+
+    /// Where a consumer group is coordinated. It stays there for ever.
+    pub fn coordinator_of(&self, group: &GroupId) -> Option<&Partition> {
+        if self.coordinators.is_empty() {
+            return None;
+        }
+        let number = partition_of_key(group.as_str().as_bytes(), COORDINATORS);
+        self.coordinators.get(number.get() as usize)
+    }
+
+    pub fn is_coordinator(&self, raft_group: RaftGroupId) -> bool {
+        let mut coordinators = self.coordinators.iter();
+        coordinators.any(|coordinator| coordinator.raft_group == raft_group)
     }
 
     /// Every partition, by topic id and index.
