@@ -2,9 +2,10 @@
 
 use flotilla_protocol::{ApiError, OffsetRange};
 use flotilla_raft::{AppendError, ProposeError, ReadError};
+use flotilla_state::groups::GroupRejection;
 use flotilla_state::metadata::MetadataRejection;
 use flotilla_state::partition::Rejection;
-use flotilla_types::{ErrorCode, NodeId, PartitionIndex, TopicId, TopicName};
+use flotilla_types::{ErrorCode, GroupId, MemberId, NodeId, PartitionIndex, TopicId, TopicName};
 
 /// Whether the log surely does not hold a batch after this error, and another node, or the same
 /// one a moment later, may take it.
@@ -119,6 +120,30 @@ pub(crate) fn another_topic(name: &TopicName, meant: TopicId, found: TopicId) ->
             "topic {name} has the id {found}, not {meant}: it may have been deleted and created again"
         ),
     )
+}
+
+pub(crate) fn from_group_rejection(rejection: &GroupRejection) -> ApiError {
+    let advice = match rejection {
+        GroupRejection::CoordinatorFull { .. } => "delete groups that nobody uses",
+        GroupRejection::GroupFull { .. } => "spread the work over several groups",
+        GroupRejection::GroupNotEmpty { .. } => "stop its members first",
+        GroupRejection::UnknownGroup { .. } => "it begins with a member or an offset commit",
+        GroupRejection::UnknownMember { .. } => "join again, and begin with what was committed",
+    };
+    ApiError::new(rejection.code(), format!("{rejection}: {advice}"))
+}
+
+pub(crate) fn unknown_group(group: &GroupId) -> ApiError {
+    from_group_rejection(&GroupRejection::UnknownGroup {
+        group: group.clone(),
+    })
+}
+
+pub(crate) fn unknown_member(group: &GroupId, member: &MemberId) -> ApiError {
+    from_group_rejection(&GroupRejection::UnknownMember {
+        group: group.clone(),
+        member: member.clone(),
+    })
 }
 
 pub(crate) fn disk_full(node: NodeId) -> ApiError {

@@ -1,11 +1,13 @@
-//! What a node does for its clients: topics, produce, fetch and the view of the cluster, as gRPC.
+//! What a node does for its clients: topics, produce, fetch, consumer groups and the view of the
+//! cluster, as gRPC.
 //!
 //! ```text
 //!   gRPC ── records ──┐
 //!           topics  ──┼── router ──┬── here: a partition of flotilla-raft
-//!           cluster ──┘            └── elsewhere: the same call, passed on to another node
+//!           groups  ──┤            └── elsewhere: the same call, passed on to another node
+//!           cluster ──┘
 //!
-//!   reconcile · retention · leader balance: loops that bring the node to where metadata wants it
+//!   reconcile · retention · leader balance · group keeper: loops that bring the node to where metadata wants it
 //! ```
 //!
 //! Any node takes any call. What it cannot answer itself it passes on over the links between nodes,
@@ -19,6 +21,7 @@ mod clock;
 mod cluster;
 mod config;
 mod errors;
+mod groups;
 mod joining;
 mod leader_balance;
 mod metadata;

@@ -14,10 +14,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::{BrokerParts, RecordRoom};
 use crate::config::BrokerConfig;
+use crate::groups::Sessions;
 use crate::metadata::{LeadersElsewhere, ProducerIds};
 use crate::meters::Meters;
 use crate::peers::Peers;
 use crate::reconcile::Reconciled;
+
+/// Replicas where there are so many nodes and nobody says how many.
+const REPLICATION_FACTOR_DEFAULT: usize = 3;
 
 /// One node's broker, behind an `Arc` that every service and loop holds.
 pub(crate) struct Node {
@@ -41,6 +45,7 @@ pub(crate) struct Node {
     pub(crate) produce_room: Arc<Semaphore>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) leaders_elsewhere: LeadersElsewhere,
+    pub(crate) sessions: Sessions,
     parts: BrokerParts,
     state: watch::Receiver<Arc<MetadataState>>,
     failure: watch::Sender<Option<String>>,
@@ -65,6 +70,7 @@ impl Node {
             produce_room: Arc::new(Semaphore::new(room)),
             producer_ids: ProducerIds::default(),
             leaders_elsewhere: LeadersElsewhere::default(),
+            sessions: Sessions::default(),
             state: parts.metadata.watch(),
             failure: watch::channel(None).0,
             round_robin: Mutex::new(0),
@@ -92,6 +98,14 @@ impl Node {
 
     pub(crate) fn watch_room(&self) -> watch::Receiver<RecordRoom> {
         self.parts.room.clone()
+    }
+
+    /// Replicas of what is made without saying how many. Nodes that have not registered yet count: what
+    /// is made while the cluster starts shall not have fewer replicas for ever.
+    pub(crate) fn default_replication_factor(&self) -> u32 {
+        let registered = self.state().nodes().len();
+        let node_count = registered.max(self.metadata.voters().len());
+        node_count.clamp(1, REPLICATION_FACTOR_DEFAULT) as u32
     }
 
     /// A number that is another one each time, to spread records without a key.

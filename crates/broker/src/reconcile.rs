@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use flotilla_raft::GroupSpec;
+use flotilla_raft::{GroupKind, GroupSpec};
 use flotilla_state::metadata::{self, MetadataState};
 use flotilla_types::{ErrorChain, NodeId, RaftGroupId};
 use futures::StreamExt;
@@ -100,17 +100,19 @@ impl Reconciler {
     /// False if the node stops on the way or cannot go on.
     async fn open_placed(&mut self, state: &MetadataState) -> bool {
         let node = &self.node;
-        let missing = state
-            .partitions_on(node.id)
-            .map(|(_, partition)| partition)
-            .filter(|partition| {
-                let group = partition.raft_group;
-                node.raft.partition(group).is_none() && !node.raft.is_parked(group)
-            });
+        let partitions = state.partitions_on(node.id);
+        let partitions = partitions.map(|(_, placed)| (GroupKind::Partition, placed));
+        let coordinators = state.coordinators_on(node.id);
+        let coordinators = coordinators.map(|placed| (GroupKind::Coordinator, placed));
+        let missing = partitions.chain(coordinators).filter(|(_, placed)| {
+            let group = placed.raft_group;
+            !node.raft.has_opened(group) && !node.raft.is_parked(group)
+        });
         let specs: Vec<_> = missing
-            .map(|partition| GroupSpec {
-                id: partition.raft_group,
-                replicas: partition.replicas.clone(),
+            .map(|(kind, placed)| GroupSpec {
+                id: placed.raft_group,
+                kind,
+                replicas: placed.replicas.clone(),
             })
             .collect();
         self.present.extend(specs.iter().map(|spec| spec.id));
@@ -131,11 +133,11 @@ impl Reconciler {
 /// had none.
 async fn open(node: &Node, spec: GroupSpec) -> bool {
     let group = spec.id;
-    match node.raft.open_partition(spec).await {
+    match node.raft.open_group(spec).await {
         Ok(_) => true,
         Err(error) => {
             node.fail(format!(
-                "cannot open partition {group}: {}",
+                "cannot open raft group {group}: {}",
                 ErrorChain(&error)
             ));
             false

@@ -6,6 +6,7 @@ use std::time::Duration;
 use flotilla_protocol::internal::v1::metadata_link_server::MetadataLinkServer;
 use flotilla_protocol::v1;
 use flotilla_protocol::v1::cluster_admin_server::ClusterAdminServer;
+use flotilla_protocol::v1::consumer_groups_server::ConsumerGroupsServer;
 use flotilla_protocol::v1::fetch_server::FetchServer;
 use flotilla_protocol::v1::metadata_server::MetadataServer;
 use flotilla_protocol::v1::produce_server::ProduceServer;
@@ -23,6 +24,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::cluster::ClusterService;
+use crate::groups::GroupService;
 use crate::metadata::{MetadataLinkService, MetadataService};
 use crate::node::Node;
 use crate::records::{FetchService, ProduceService};
@@ -93,6 +95,10 @@ fn client_services(node: &Arc<Node>) -> Routes {
     )
     .add_service(
         MetadataServer::new(MetadataService::new(node.clone()))
+            .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
+    )
+    .add_service(
+        ConsumerGroupsServer::new(GroupService::new(node.clone()))
             .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
     )
     .add_service(

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_stream::wrappers::TcpListenerStream;
 
-use crate::{GroupSpec, Opened, Partition, RaftConfig, RaftNode, TcpConnector};
+use crate::{GroupKind, GroupSpec, Opened, Partition, RaftConfig, RaftNode, TcpConnector};
 
 const GROUP: RaftGroupId = RaftGroupId::new(1);
 const LIMIT: Duration = Duration::from_secs(20);
@@ -74,15 +74,15 @@ impl Cluster {
         let server = tokio::spawn(async move { serving.await.unwrap() });
         let replicas = (1..=3).map(NodeId::new).collect();
         let opened = node
-            .open_partition(GroupSpec {
+            .open_group(GroupSpec {
                 id: GROUP,
+                kind: GroupKind::Partition,
                 replicas,
             })
             .await
             .unwrap();
-        let Opened::Serving(partition) = opened else {
-            panic!("no replica of this node is damaged");
-        };
+        assert_eq!(opened, Opened::Serving);
+        let partition = node.partition(GROUP).unwrap();
         Running {
             node,
             storage,
@@ -298,9 +298,10 @@ async fn a_group_that_was_removed_is_not_opened_again() {
     node.remove_group(GROUP).await;
     let spec = GroupSpec {
         id: GROUP,
+        kind: GroupKind::Partition,
         replicas: (1..=3).map(NodeId::new).collect(),
     };
-    let opened = node.open_partition(spec).await.unwrap();
-    assert!(matches!(opened, Opened::Removed));
+    let opened = node.open_group(spec).await.unwrap();
+    assert_eq!(opened, Opened::Removed);
     assert!(node.partition(GROUP).is_none());
 }

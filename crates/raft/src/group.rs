@@ -10,7 +10,7 @@ use flotilla_types::{LeaderEpoch, LogIndex, NodeId, RaftGroupId, Term};
 use openraft::async_runtime::{Instant, WatchReceiver};
 use openraft::errors::{ClientWriteError, ForwardReason};
 use openraft::raft::{ClientWriteResult, TransferLeaderRequest};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::type_config::{Callback, Command, CommittedLeaderId, Raft, Reply, TypeConfig};
 
@@ -118,6 +118,22 @@ impl Group {
             group: self.id,
             leadership: self.leadership(),
         })
+    }
+
+    /// Waits until this node, if it leads, has applied everything that earlier leaders committed: an
+    /// entry of its own term, that is.
+    pub(crate) async fn wait_settled(
+        &self,
+        mut applied_term: watch::Receiver<Option<Term>>,
+    ) -> Result<(), ProposeError> {
+        let term = self.require_leading()?;
+        let settled = applied_term.wait_for(|applied| *applied >= Some(term));
+        let deposed = self.wait_leadership(|now| now.epoch != term.to_leader_epoch());
+        let unsettled = ProposeError::Unsettled { group: self.id };
+        tokio::select! {
+            result = settled => result.map(drop).map_err(|_| unsettled),
+            _ = deposed => Err(unsettled),
+        }
     }
 
     /// Queues a command, to be accepted in this leadership only. `on_outcome` runs exactly once,

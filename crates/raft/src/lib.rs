@@ -6,11 +6,12 @@
 //!   Partition::read ──── positions ── PartitionCell ◄── apply
 //! ```
 //!
-//! Callers see partitions and metadata; terms, votes, log indexes and snapshots stay inside. This
-//! crate knows neither the public API nor topics: a partition is a group with an id.
+//! Callers see partitions, coordinators and metadata; terms, votes, log indexes and snapshots stay inside. This
+//! crate knows neither the public API nor topics: a partition is a Raft group with an id.
 
 mod codec;
 mod config;
+mod coordinator;
 mod group;
 mod groups;
 mod ledger;
@@ -27,9 +28,10 @@ mod type_config;
 
 pub use codec::DecodeError;
 pub use config::{RaftConfig, RaftConfigError};
+pub use coordinator::Coordinator;
 pub use group::{Leadership, ProposeError, ReplicaProgress};
 pub use metadata::Metadata;
-pub use node::{GroupSpec, OpenGroupError, Opened, RaftNode};
+pub use node::{GroupKind, GroupSpec, OpenGroupError, Opened, RaftNode};
 pub use partition::{AppendError, Appended, Partition, Ticket};
 pub use peer::{ConnectError, Connector, PeerService, TcpConnector};
 pub use positions::{Batches, Cursor, ReadError};

@@ -4,15 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flotilla_state::metadata::{MetadataCommand, MetadataOutcome, MetadataState};
-use flotilla_types::{LogIndex, NodeId};
+use flotilla_types::NodeId;
 use tokio::sync::watch;
 
 use crate::group::{Group, Leadership, ProposeError};
 use crate::machine::MetadataCell;
 use crate::type_config::Reply;
-
-/// Entries after which the log is cut and replaced by an image of the whole state.
-const ENTRIES_PER_IMAGE: u64 = 1_000;
 
 /// A replica of the metadata. Clones are handles on the same one.
 #[derive(Clone)]
@@ -46,19 +43,9 @@ impl Metadata {
     /// Waits until this node, if it leads, has applied everything that earlier leaders committed.
     /// Before that its metadata may be as old as its last image.
     pub async fn wait_settled(&self) -> Result<(), ProposeError> {
-        let term = self.group.require_leading()?;
-        let mut applied = self.cell.watch_applied_term();
-        let settled = applied.wait_for(|applied| *applied >= Some(term));
-        let deposed = self
-            .group
-            .wait_leadership(|leadership| leadership.epoch != term.to_leader_epoch());
-        let unsettled = ProposeError::Unsettled {
-            group: self.group.id,
-        };
-        tokio::select! {
-            result = settled => result.map(drop).map_err(|_| unsettled),
-            _ = deposed => Err(unsettled),
-        }
+        self.group
+            .wait_settled(self.cell.watch_applied_term())
+            .await
     }
 
     /// Proposes a command on the leader and waits until it is applied here.
@@ -68,7 +55,7 @@ impl Metadata {
     ) -> Result<MetadataOutcome, ProposeError> {
         match self.group.propose_and_wait(command.encode().into()).await? {
             Reply::Metadata(outcome) => Ok(*outcome),
-            Reply::Partition(_) | Reply::None => {
+            Reply::Partition(_) | Reply::Coordinator(_) | Reply::None => {
                 unreachable!("invariant: a metadata command is answered by the metadata")
             }
         }
@@ -87,12 +74,7 @@ impl Metadata {
         &self.group
     }
 
-    /// The entry up to which the log should be replaced by an image.
-    pub(crate) fn image_due(&self) -> Option<LogIndex> {
-        if self.cell.entries_since_image() < ENTRIES_PER_IMAGE {
-            return None;
-        }
-        let (applied, _) = self.cell.applied();
-        applied.map(|id| LogIndex::new(id.index))
+    pub(crate) fn cell(&self) -> &MetadataCell {
+        &self.cell
     }
 }

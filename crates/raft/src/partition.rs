@@ -342,7 +342,7 @@ impl Partition {
         match reply {
             Reply::Partition(Outcome::Rejected(rejection)) => Err(rejection.into()),
             Reply::Partition(outcome) => Ok(outcome),
-            Reply::Metadata(_) | Reply::None => {
+            Reply::Metadata(_) | Reply::Coordinator(_) | Reply::None => {
                 unreachable!("invariant: a partition's command is answered by the partition")
             }
         }
@@ -396,6 +396,7 @@ fn appended(outcome: Result<Reply, ProposeError>, term: Term) -> Result<Appended
         Reply::Partition(Outcome::Rejected(rejection)) => Err(rejection.into()),
         Reply::Partition(Outcome::Trimmed { .. } | Outcome::SegmentClosed)
         | Reply::Metadata(_)
+        | Reply::Coordinator(_)
         | Reply::None => unreachable!("invariant: an append is answered as an append"),
     }
 }

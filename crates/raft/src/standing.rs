@@ -12,7 +12,7 @@ use flotilla_types::NodeId;
 use openraft::ChangeMembers;
 use openraft::raft::ReadPolicy;
 
-use crate::partition::Partition;
+use crate::groups::Replica;
 use crate::type_config::StoredMembership;
 
 /// A replica that lacks no more entries than this catches up while it becomes a voter.
@@ -42,7 +42,7 @@ impl Standing {
     }
 }
 
-impl Partition {
+impl Replica {
     /// Takes a replica out of the membership.
     pub(crate) async fn expel(&self, replica: NodeId) -> Standing {
         let Some(membership) = self.sure_membership().await else {
@@ -82,7 +82,7 @@ impl Partition {
                 .await;
             return Standing::Moving;
         }
-        let progress = self.progress();
+        let progress = self.group().progress();
         let behind = progress
             .iter()
             .find(|known| known.node == replica)
@@ -103,12 +103,12 @@ impl Partition {
             .ensure_linearizable(ReadPolicy::ReadIndex)
             .await;
         confirmed.ok()?;
-        Some(self.cell().applied().1)
+        Some(self.applied_membership())
     }
 
     /// A change that fails is asked for again by the replica that it is about.
     async fn change_membership(&self, change: ChangeMembers<u64, ()>) {
-        let group = self.raft_group();
+        let group = self.group().id;
         match self
             .group()
             .raft

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Cursor;
 
 use bytes::Bytes;
-use flotilla_state::{metadata, partition};
+use flotilla_state::{groups, metadata, partition};
 use openraft::impls::{BoxedErrorSource, InlineBatch};
 use openraft::raft::responder::Responder;
 use openraft::{EntryPayload, RaftTypeConfig};
@@ -73,6 +73,7 @@ pub(crate) enum Reply {
     None,
     Partition(partition::Outcome),
     Metadata(Box<metadata::MetadataOutcome>),
+    Coordinator(Box<groups::GroupOutcome>),
 }
 
 /// Runs once, on the task that knows the outcome: so the appender's book-keeping never depends on

@@ -7,8 +7,8 @@ use flotilla_protocol::ApiError;
 use flotilla_protocol::internal::v1::metadata_link_server::MetadataLink;
 use flotilla_protocol::internal::v1::propose_response::Outcome;
 use flotilla_protocol::internal::v1::{
-    GetVersionRequest, GetVersionResponse, NodeRegistered, ProducerIds, ProposeRequest,
-    ProposeResponse,
+    CoordinatorsCreated, GetVersionRequest, GetVersionResponse, NodeRegistered, ProducerIds,
+    ProposeRequest, ProposeResponse,
 };
 use flotilla_state::metadata::MetadataCommand;
 use flotilla_types::ErrorCode;
@@ -77,6 +77,7 @@ impl MetadataLink for MetadataLinkService {
                 first: ids.start.get(),
                 count: ids.end.get() - ids.start.get(),
             }),
+            Accepted::Coordinators => Outcome::CoordinatorsCreated(CoordinatorsCreated {}),
         };
         Ok(Response::new(ProposeResponse {
             version: proposed.version,

@@ -35,6 +35,7 @@ pub(crate) enum Accepted {
     NodeRegistered,
     Topic(TopicId),
     ProducerIds(Range<ProducerId>),
+    Coordinators,
 }
 
 impl Node {
@@ -82,6 +83,7 @@ impl Node {
             | MetadataOutcome::PartitionsAdded { id, .. }
             | MetadataOutcome::TopicDeleted { id } => Accepted::Topic(id),
             MetadataOutcome::ProducerIdsAllocated { ids } => Accepted::ProducerIds(ids),
+            MetadataOutcome::CoordinatorsCreated => Accepted::Coordinators,
             MetadataOutcome::Rejected(rejection) => {
                 return Err(errors::from_metadata_rejection(&rejection));
             }
@@ -210,6 +212,7 @@ fn read_response(response: internal::ProposeResponse) -> Result<Proposed, ApiErr
             let end = ids.first.saturating_add(ids.count);
             Accepted::ProducerIds(ProducerId::new(ids.first)..ProducerId::new(end))
         }
+        Some(Outcome::CoordinatorsCreated(_)) => Accepted::Coordinators,
         None => return Err(unexpected_answer()),
     };
     Ok(Proposed {

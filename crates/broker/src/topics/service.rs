@@ -23,8 +23,6 @@ const CHANGE_LIMIT: Duration = Duration::from_secs(15);
 /// How long a new topic may take to get all its leaders before the call answers without them.
 const LEADERS_LIMIT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
-/// Replicas of a topic whose creator does not say how many, where there are so many nodes.
-const REPLICATION_FACTOR_DEFAULT: usize = 3;
 
 pub(crate) struct TopicService {
     node: Arc<Node>,
@@ -43,7 +41,7 @@ impl TopicService {
             partitions: request.partitions.unwrap_or(1),
             replication_factor: request
                 .replication_factor
-                .unwrap_or_else(|| self.default_replication_factor()),
+                .unwrap_or_else(|| self.node.default_replication_factor()),
             config: request.config.into_iter().collect(),
         };
         self.change(&command).await?;
@@ -128,14 +126,6 @@ impl TopicService {
             config: write_config(&topic.config),
             partitions: self.node.partition_messages(topic, leaders),
         }
-    }
-
-    /// Nodes that have not registered yet count: a topic that is created while the cluster starts
-    /// shall not have fewer replicas for ever.
-    fn default_replication_factor(&self) -> u32 {
-        let registered = self.node.state().nodes().len();
-        let node_count = registered.max(self.node.metadata.voters().len());
-        node_count.clamp(1, REPLICATION_FACTOR_DEFAULT) as u32
     }
 }
 

@@ -4,8 +4,8 @@
 //! journal covers the entries that they come from: a crash can lose rows, which are then computed
 //! again from the log, but never leaves rows of entries that are gone.
 
-mod metadata;
 mod partition;
+mod small;
 
 use std::io;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use futures::{Stream, StreamExt};
 use openraft::entry::RaftPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 
-pub(crate) use metadata::MetadataCell;
 pub(crate) use partition::{IndexBound, PartitionCell, Published};
+pub(crate) use small::{CoordinatorCell, MetadataCell};
 
 use crate::log_store::Gaps;
 use crate::rows::Image;
@@ -30,6 +30,7 @@ use crate::type_config::{
 pub(crate) enum Machine {
     Partition(Arc<PartitionCell>),
     Metadata(Arc<MetadataCell>),
+    Coordinator(Arc<CoordinatorCell>),
 }
 
 impl Machine {
@@ -37,6 +38,7 @@ impl Machine {
         match self {
             Self::Partition(cell) => cell.applied(),
             Self::Metadata(cell) => cell.applied(),
+            Self::Coordinator(cell) => cell.applied(),
         }
     }
 
@@ -44,6 +46,7 @@ impl Machine {
         match self {
             Self::Partition(cell) => cell.apply(id, payload),
             Self::Metadata(cell) => cell.apply(id, payload),
+            Self::Coordinator(cell) => cell.apply(id, payload),
         }
     }
 
@@ -52,6 +55,7 @@ impl Machine {
         match self {
             Self::Partition(cell) => cell.publish(),
             Self::Metadata(cell) => cell.publish(),
+            Self::Coordinator(cell) => cell.publish(),
         }
     }
 
@@ -60,6 +64,7 @@ impl Machine {
         match self {
             Self::Partition(cell) => cell.build_checkpoint().await,
             Self::Metadata(cell) => cell.build_image().await,
+            Self::Coordinator(cell) => cell.build_image().await,
         }
     }
 
@@ -67,6 +72,7 @@ impl Machine {
         match self {
             Self::Partition(cell) => cell.current_checkpoint().await,
             Self::Metadata(cell) => Ok(cell.current_image()),
+            Self::Coordinator(cell) => Ok(cell.current_image()),
         }
     }
 
@@ -74,6 +80,7 @@ impl Machine {
         match self {
             Self::Partition(cell) => cell.install(image).await,
             Self::Metadata(cell) => cell.install(image).await,
+            Self::Coordinator(cell) => cell.install(image).await,
         }
     }
 }

@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::rebuild::{Parked, Stage};
 use crate::config::{RaftConfig, RaftConfigError};
+use crate::coordinator::Coordinator;
 use crate::group::Group;
 use crate::groups::{GroupTable, Replica};
 use crate::log_store::LogStore;
-use crate::machine::{Machine, MetadataCell, PartitionCell, StateMachine};
+use crate::machine::{CoordinatorCell, Machine, MetadataCell, PartitionCell, StateMachine};
 use crate::metadata::Metadata;
 use crate::partition::Partition;
 use crate::peer::{Connector, Credentials, Links, NetworkFactory, PeerService};
@@ -46,16 +47,25 @@ pub enum OpenGroupError {
     Recovery { group: RaftGroupId, reason: String },
 }
 
+/// What a group other than the metadata group replicates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupKind {
+    Partition,
+    Coordinator,
+}
+
 /// A group to open and who votes in it. The first replica is the preferred leader.
 #[derive(Clone, Debug)]
 pub struct GroupSpec {
     pub id: RaftGroupId,
+    pub kind: GroupKind,
     pub replicas: Vec<NodeId>,
 }
 
-/// How a partition's replica came to be after it was opened.
+/// How a replica is after it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
-    Serving(Partition),
+    Serving,
     /// Its data is damaged. It is being rebuilt from the other replicas.
     Parked,
     /// Its group was removed for good. Whoever asks does not know that yet.
@@ -176,13 +186,10 @@ impl RaftNode {
         Ok(metadata)
     }
 
-    /// Opens this node's replica of a partition. One that is damaged is parked, which is no error:
-    /// the others serve meanwhile.
-    pub async fn open_partition(
-        self: &Arc<Self>,
-        spec: GroupSpec,
-    ) -> Result<Opened, OpenGroupError> {
-        // A node that starts goes through its metadata again, and meets partitions of which it dropped
+    /// Opens this node's replica of a group. One that is damaged is parked, which is no error: the
+    /// others serve meanwhile.
+    pub async fn open_group(self: &Arc<Self>, spec: GroupSpec) -> Result<Opened, OpenGroupError> {
+        // A node that starts goes through its metadata again, and meets groups of which it dropped
         // the data long ago.
         if self.storage.is_removed(spec.id) {
             return Ok(Opened::Removed);
@@ -197,12 +204,12 @@ impl RaftNode {
             }
         };
         match self.open_replica(&spec, birth).await {
-            Ok(partition) if noted.is_none() => {
+            Ok(()) if noted.is_none() => {
                 // It may have been found damaged in the meantime.
                 self.damage.notify_one();
-                Ok(Opened::Serving(partition))
+                Ok(Opened::Serving)
             }
-            Ok(_) => {
+            Ok(()) => {
                 self.resume_rebuild(spec, Stage::Rebuilding);
                 Ok(Opened::Parked)
             }
@@ -214,23 +221,30 @@ impl RaftNode {
         }
     }
 
-    async fn open_replica(
-        &self,
-        spec: &GroupSpec,
-        birth: Birth,
-    ) -> Result<Partition, OpenGroupError> {
+    async fn open_replica(&self, spec: &GroupSpec, birth: Birth) -> Result<(), OpenGroupError> {
         let log = self.open_log(spec.id)?;
         let opened = log.clone();
-        let cell = tokio::task::spawn_blocking(move || PartitionCell::open(opened));
-        let cell = Arc::new(recovered(spec.id, cell.await)?);
-        let group = self.build(log, Machine::Partition(cell.clone())).await?;
-        let partition = Partition::new(group.clone(), cell);
-        self.groups
-            .insert(spec.id, Replica::Partition(partition.clone()));
+        let (group, replica) = match spec.kind {
+            GroupKind::Partition => {
+                let cell = tokio::task::spawn_blocking(move || PartitionCell::open(opened));
+                let cell = Arc::new(recovered(spec.id, cell.await)?);
+                let group = self.build(log, Machine::Partition(cell.clone())).await?;
+                let partition = Partition::new(group.clone(), cell);
+                (group, Replica::Partition(partition))
+            }
+            GroupKind::Coordinator => {
+                let cell = tokio::task::spawn_blocking(move || CoordinatorCell::open(opened));
+                let cell = Arc::new(recovered(spec.id, cell.await)?);
+                let group = self.build(log, Machine::Coordinator(cell.clone())).await?;
+                let coordinator = Coordinator::new(group.clone(), cell);
+                (group, Replica::Coordinator(coordinator))
+            }
+        };
+        self.groups.insert(spec.id, replica);
         if birth == Birth::Allowed {
             self.bring_to_life(group, spec.replicas.clone());
         }
-        Ok(partition)
+        Ok(())
     }
 
     /// This node's replica of a partition, if it has one that can be used.
@@ -240,8 +254,24 @@ impl RaftNode {
         }
         match self.groups.get(id)? {
             Replica::Partition(partition) => Some(partition),
-            Replica::Metadata(_) => None,
+            Replica::Metadata(_) | Replica::Coordinator(_) => None,
         }
+    }
+
+    /// This node's replica of a coordinator, if it has one that can be used.
+    pub fn coordinator(&self, id: RaftGroupId) -> Option<Coordinator> {
+        if self.is_parked(id) {
+            return None;
+        }
+        match self.groups.get(id)? {
+            Replica::Coordinator(coordinator) => Some(coordinator),
+            Replica::Metadata(_) | Replica::Partition(_) => None,
+        }
+    }
+
+    /// Whether this node has opened its replica of a group.
+    pub fn has_opened(&self, id: RaftGroupId) -> bool {
+        self.groups.get(id).is_some()
     }
 
     /// Whether this node's replica is damaged and not yet rebuilt.
@@ -254,7 +284,7 @@ impl RaftNode {
         self.parked.ids()
     }
 
-    /// The partition groups that storage holds data of.
+    /// The groups other than the metadata group that storage holds data of.
     pub fn stored_groups(&self) -> Vec<RaftGroupId> {
         let groups = self.storage.groups().into_iter();
         groups.filter(|id| *id != RaftGroupId::METADATA).collect()
@@ -373,7 +403,8 @@ impl RaftNode {
                 self.fail(format!("raft group {} stopped: {failure}", group.id));
             }
             let due = match &replica {
-                Replica::Metadata(metadata) => metadata.image_due(),
+                Replica::Metadata(metadata) => metadata.cell().image_due(),
+                Replica::Coordinator(coordinator) => coordinator.cell().image_due(),
                 Replica::Partition(partition) => {
                     partition.cell().save();
                     partition.purge_due()
@@ -413,9 +444,7 @@ impl RaftNode {
         for replica in &replicas {
             // A group that has already stopped is as good as one that stops now.
             let _ = replica.group().raft.shutdown().await;
-            if let Replica::Partition(partition) = replica {
-                partition.cell().save();
-            }
+            replica.save();
         }
         self.closing.cancel();
         self.tasks.lock().abort_all();

@@ -20,7 +20,7 @@ use flotilla_storage::Row;
 use flotilla_types::{NodeId, RaftGroupId};
 use parking_lot::Mutex;
 
-use super::{Birth, GroupSpec, OpenGroupError, RaftNode, most_advanced};
+use super::{Birth, GroupKind, GroupSpec, OpenGroupError, RaftNode, most_advanced};
 use crate::codec::{DecodeError, FORMAT, Reader};
 use crate::groups::Replica;
 use crate::log_store::{completion, wait};
@@ -108,22 +108,24 @@ impl RaftNode {
                 );
                 return;
             }
-            let Some(Replica::Partition(partition)) = self.groups.get(id) else {
+            let kind = match self.groups.get(id) {
+                Some(Replica::Partition(_)) => GroupKind::Partition,
+                Some(Replica::Coordinator(_)) => GroupKind::Coordinator,
                 // It is parked already, or will be when it is opened.
+                Some(Replica::Metadata(_)) | None => continue,
+            };
+            let Some(replicas) = self.withdraw(id).await else {
                 continue;
             };
-            let replicas = partition.group().voters();
-            self.withdraw(id).await;
-            self.park(GroupSpec { id, replicas }).await;
+            self.park(GroupSpec { id, kind, replicas }).await;
         }
     }
 
-    /// Stops a replica. Others lead and vote from here on.
-    async fn withdraw(&self, id: RaftGroupId) {
-        let Some(replica) = self.groups.get(id) else {
-            return;
-        };
+    /// Stops a replica, and says who votes in its group. Others lead from here on.
+    async fn withdraw(&self, id: RaftGroupId) -> Option<Vec<NodeId>> {
+        let replica = self.groups.get(id)?;
         let group = replica.group();
+        let voters = group.voters();
         if group.leading_term().is_some()
             && let Some(heir) = most_advanced(group, &self.connected_peers())
         {
@@ -132,9 +134,8 @@ impl RaftNode {
         self.groups.remove(id);
         // A group that has already stopped is as good as one that stops now.
         let _ = group.raft.shutdown().await;
-        if let Replica::Partition(partition) = &replica {
-            partition.cell().close();
-        }
+        replica.close();
+        Some(voters)
     }
 
     /// Keeps a stopped replica from being used, now and after a restart, and begins its rebuild.
@@ -155,7 +156,7 @@ impl RaftNode {
 
     fn begin_rebuild(self: &Arc<Self>, spec: GroupSpec) {
         let group = spec.id;
-        tracing::warn!(%group, "a replica of a partition is parked until it is rebuilt");
+        tracing::warn!(%group, "a replica is parked until it is rebuilt");
         let rebuild = rebuild(Arc::downgrade(self), spec);
         self.tasks.lock().spawn(rebuild);
     }
@@ -191,7 +192,7 @@ impl RaftNode {
             return Progress::Waits;
         }
         match self.open_replica(spec, Birth::Forbidden).await {
-            Ok(_) => {
+            Ok(()) => {
                 self.parked.set(spec.id, Some(Stage::Rebuilding));
                 Progress::Waits
             }

@@ -272,15 +272,16 @@ impl Connection {
 
     /// A peer may only ask for its own replica.
     fn on_standing(&mut self, frame: Frame, replica: Replica) {
-        let Replica::Partition(partition) = replica else {
+        // A node cannot do without the metadata, so it asks for no replacement of it.
+        if matches!(replica, Replica::Metadata(_)) {
             return self.refuse(&frame, Refusal::NoReplica);
-        };
+        }
         let (peer, leaves) = (self.peer, frame.kind == FrameKind::Expel);
         self.spawn_answer(frame, async move {
             Reply::Standing(if leaves {
-                partition.expel(peer).await
+                replica.expel(peer).await
             } else {
-                partition.readmit(peer).await
+                replica.readmit(peer).await
             })
         });
     }

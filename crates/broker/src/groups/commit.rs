@@ -1,0 +1,146 @@
+//! Offset commits: what a group has read, checked against the logs that it is about.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
+use flotilla_protocol::{ApiError, OffsetRange, OffsetSpec, v1};
+use flotilla_raft::Coordinator;
+use flotilla_state::groups::{GroupCommand, GroupOutcome, OffsetCommit};
+use flotilla_types::limits::{OFFSET_COMMITS_PER_REQUEST_MAX, OFFSET_METADATA_BYTES_MAX};
+use flotilla_types::{
+    ErrorCode, Generation, GroupId, MemberId, Offset, PartitionId, PartitionIndex, TopicName,
+};
+use futures::StreamExt;
+use tokio::time::Instant;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use super::membership::{invalid, propose};
+use super::route::GroupCall;
+use crate::errors;
+use crate::node::Node;
+use crate::origin::Origin;
+
+/// How long the leader of a partition may take to say how far its log goes.
+const CHECK_LIMIT: Duration = Duration::from_secs(5);
+/// Partitions that are checked at a time.
+const CHECKS_MAX: usize = 64;
+
+impl GroupCall for v1::CommitOffsetsRequest {
+    type Answer = v1::CommitOffsetsResponse;
+    // In one generation only one member commits, and it knows which of its commits is the last.
+    const MAY_REPEAT: bool = true;
+
+    fn group_id(&self) -> &str {
+        &self.group_id
+    }
+
+    async fn carry_out(
+        self,
+        node: &Arc<Node>,
+        coordinator: &Coordinator,
+    ) -> Result<Self::Answer, ApiError> {
+        let group = GroupId::parse(&self.group_id)?;
+        let member = match self.member_id.is_empty() {
+            true => None,
+            false => Some(MemberId::parse(&self.member_id)?),
+        };
+        if self.offsets.len() > OFFSET_COMMITS_PER_REQUEST_MAX {
+            return Err(invalid(format!(
+                "one request commits offsets of at most {OFFSET_COMMITS_PER_REQUEST_MAX} \
+                 partitions, this one has {}",
+                self.offsets.len()
+            )));
+        }
+        let checked = futures::stream::iter(self.offsets.clone())
+            .map(|commit| check(node.clone(), commit))
+            .buffered(CHECKS_MAX);
+        let checked: Vec<Result<OffsetCommit, ApiError>> = checked.collect().await;
+        let sound: Vec<_> = checked.iter().flatten().cloned().collect();
+        let command = GroupCommand::CommitOffsets {
+            group,
+            member,
+            commits: sound,
+            now: node.now(),
+        };
+        // Also if nothing is left of it: who is no member shall hear that.
+        let stored = match propose(coordinator, &command).await? {
+            GroupOutcome::OffsetsCommitted(stored) => stored,
+            outcome => unreachable!("invariant: a commit is answered as a commit, not {outcome:?}"),
+        };
+        let mut stored = stored.into_iter();
+        let outcomes = self.offsets.into_iter().zip(checked);
+        let outcomes = outcomes.map(|(commit, checked)| {
+            let error = match checked {
+                Err(error) => Some(error),
+                Ok(_) => stored
+                    .next()
+                    .and_then(Result::err)
+                    .map(|fault| ApiError::new(fault.code(), fault.to_string())),
+            };
+            v1::OffsetCommitOutcome {
+                topic: commit.topic,
+                partition: commit.partition,
+                error: error.map(Into::into),
+            }
+        });
+        Ok(v1::CommitOffsetsResponse {
+            outcomes: outcomes.collect(),
+        })
+    }
+
+    async fn pass_on(
+        request: Request<Self>,
+        mut client: ConsumerGroupsClient<Channel>,
+    ) -> Result<Response<Self::Answer>, Status> {
+        client.commit_offsets(request).await
+    }
+}
+
+/// A commit about a partition and an offset that there are.
+async fn check(node: Arc<Node>, commit: v1::OffsetCommit) -> Result<OffsetCommit, ApiError> {
+    if commit.metadata.len() > OFFSET_METADATA_BYTES_MAX {
+        return Err(invalid(format!(
+            "the text beside an offset has at most {OFFSET_METADATA_BYTES_MAX} bytes, this one has \
+             {}",
+            commit.metadata.len()
+        )));
+    }
+    let name = TopicName::parse(&commit.topic)?;
+    let located = node
+        .locate(&name, PartitionIndex::new(commit.partition))
+        .await?;
+    if commit.topic_id != 0 && commit.topic_id != located.topic.get() {
+        let meant = flotilla_types::TopicId::new(commit.topic_id);
+        return Err(errors::another_topic(&name, meant, located.topic));
+    }
+    let offset = Offset::new(commit.offset);
+    let here = node.raft.partition(located.group);
+    // What this node has applied is there, whoever leads.
+    if here.is_none_or(|partition| partition.high_watermark() < offset) {
+        let deadline = Instant::now() + CHECK_LIMIT;
+        let ask = |spec| node.offset_at_leader(&located, spec, Origin::default(), deadline);
+        let high_watermark = ask(OffsetSpec::Latest).await?;
+        if high_watermark < offset {
+            let range = OffsetRange {
+                log_start: ask(OffsetSpec::Earliest).await?,
+                high_watermark,
+            };
+            let message = format!(
+                "offset {offset} of {name}/{} is above the high watermark, {high_watermark}",
+                commit.partition
+            );
+            return Err(ApiError::new(ErrorCode::OffsetOutOfRange, message).with_offsets(range));
+        }
+    }
+    Ok(OffsetCommit {
+        partition: PartitionId {
+            topic: located.topic,
+            index: located.index,
+        },
+        generation: Generation::new(commit.generation),
+        offset,
+        metadata: commit.metadata,
+    })
+}

@@ -1,0 +1,314 @@
+//! Joining, staying and leaving: what the leader of a coordinator does for a member.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
+use flotilla_protocol::{ApiError, v1};
+use flotilla_raft::Coordinator;
+use flotilla_state::groups::{GroupCommand, GroupOutcome, Subscription};
+use flotilla_types::limits::{
+    NAME_BYTES_MAX, SESSION_TIMEOUT_MS_DEFAULT, SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN,
+    SUBSCRIPTION_PATTERN_BYTES_MAX, SUBSCRIPTION_TOPICS_MAX,
+};
+use flotilla_types::{ErrorCode, GroupId, MemberId, TopicName};
+use tokio::time::{Instant, timeout_at};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use super::messages::{assignment_message, read_held};
+use super::rebalance::{matcher, rebalance};
+use super::route::{GroupCall, not_leader};
+use crate::errors;
+use crate::node::Node;
+
+impl GroupCall for v1::JoinGroupRequest {
+    type Answer = v1::JoinGroupResponse;
+    const MAY_REPEAT: bool = true;
+
+    fn group_id(&self) -> &str {
+        &self.group_id
+    }
+
+    async fn carry_out(
+        self,
+        node: &Arc<Node>,
+        coordinator: &Coordinator,
+    ) -> Result<Self::Answer, ApiError> {
+        let group = GroupId::parse(&self.group_id)?;
+        let member = MemberId::parse(&self.member_id)?;
+        if self.client_name.len() > NAME_BYTES_MAX {
+            return Err(invalid(format!(
+                "the client name has at most {NAME_BYTES_MAX} bytes, this one has {}",
+                self.client_name.len()
+            )));
+        }
+        let session_timeout_ms = read_session_timeout(self.session_timeout_ms)?;
+        let subscription = read_subscription(self.subscription.unwrap_or_default())?;
+        let command = GroupCommand::Join {
+            group: group.clone(),
+            member: member.clone(),
+            client_name: self.client_name,
+            session_timeout_ms,
+            subscription,
+            now: node.now(),
+        };
+        propose(coordinator, &command).await.map(drop)?;
+        note(node, coordinator, &group, &member);
+        tracing::info!(%group, %member, "a member has joined a consumer group");
+        rebalance(node, coordinator, &group).await;
+        Ok(v1::JoinGroupResponse {
+            session_timeout_ms,
+            assignment: Some(assignment_of(node, coordinator, &group, &member)?),
+        })
+    }
+
+    async fn pass_on(
+        request: Request<Self>,
+        mut client: ConsumerGroupsClient<Channel>,
+    ) -> Result<Response<Self::Answer>, Status> {
+        client.join_group(request).await
+    }
+}
+
+impl GroupCall for v1::HeartbeatRequest {
+    type Answer = v1::HeartbeatResponse;
+    const MAY_REPEAT: bool = true;
+
+    fn group_id(&self) -> &str {
+        &self.group_id
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_millis(u64::from(self.max_wait_ms.min(SESSION_TIMEOUT_MS_MAX))) + ANSWER_TIME
+    }
+
+    async fn carry_out(
+        self,
+        node: &Arc<Node>,
+        coordinator: &Coordinator,
+    ) -> Result<Self::Answer, ApiError> {
+        let group = GroupId::parse(&self.group_id)?;
+        let member = MemberId::parse(&self.member_id)?;
+        let session_timeout = require_member(coordinator, &group, &member)?;
+        note(node, coordinator, &group, &member);
+        if !self.released.is_empty() {
+            let command = GroupCommand::Release {
+                group: group.clone(),
+                member: member.clone(),
+                partitions: self.released.iter().map(read_held).collect(),
+                now: node.now(),
+            };
+            propose(coordinator, &command).await.map(drop)?;
+        }
+        let wait = Duration::from_millis(self.max_wait_ms.into()).min(session_timeout / 3);
+        let deadline = Instant::now() + wait;
+        let mut changes = coordinator.watch();
+        loop {
+            changes.mark_unchanged();
+            let version = assignment_version(coordinator, &group, &member)?;
+            let is_over = Instant::now() >= deadline;
+            if version != self.known_version || self.known_version == 0 || is_over {
+                let assignment = assignment_of(node, coordinator, &group, &member)?;
+                return Ok(v1::HeartbeatResponse {
+                    assignment: Some(assignment),
+                });
+            }
+            tokio::select! {
+                // At the deadline it answers with what there is.
+                _ = timeout_at(deadline, changes.changed()) => {}
+                () = node.stop.cancelled() => return Err(crate::node::shutting_down()),
+                _ = coordinator.wait_leadership(|now| now.leader != Some(node.id)) => {
+                    return Err(not_leader(node, coordinator.leadership()));
+                }
+            }
+        }
+    }
+
+    async fn pass_on(
+        request: Request<Self>,
+        mut client: ConsumerGroupsClient<Channel>,
+    ) -> Result<Response<Self::Answer>, Status> {
+        client.heartbeat(request).await
+    }
+}
+
+impl GroupCall for v1::LeaveGroupRequest {
+    type Answer = v1::LeaveGroupResponse;
+    const MAY_REPEAT: bool = true;
+
+    fn group_id(&self) -> &str {
+        &self.group_id
+    }
+
+    async fn carry_out(
+        self,
+        node: &Arc<Node>,
+        coordinator: &Coordinator,
+    ) -> Result<Self::Answer, ApiError> {
+        let group = GroupId::parse(&self.group_id)?;
+        let member = MemberId::parse(&self.member_id)?;
+        let command = GroupCommand::Leave {
+            group: group.clone(),
+            member: member.clone(),
+            now: node.now(),
+        };
+        propose(coordinator, &command).await.map(drop)?;
+        tracing::info!(%group, %member, "a member has left its consumer group");
+        rebalance(node, coordinator, &group).await;
+        Ok(v1::LeaveGroupResponse {})
+    }
+
+    async fn pass_on(
+        request: Request<Self>,
+        mut client: ConsumerGroupsClient<Channel>,
+    ) -> Result<Response<Self::Answer>, Status> {
+        client.leave_group(request).await
+    }
+}
+
+/// What a heartbeat may take beside its wait.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
+
+/// Proposes a command, and reads a rejection as an error.
+pub(super) async fn propose(
+    coordinator: &Coordinator,
+    command: &GroupCommand,
+) -> Result<GroupOutcome, ApiError> {
+    let outcome = coordinator.propose(command).await;
+    match outcome.map_err(|error| errors::from_propose(&error))? {
+        GroupOutcome::Rejected(rejection) => Err(errors::from_group_rejection(&rejection)),
+        outcome => Ok(outcome),
+    }
+}
+
+fn note(node: &Node, coordinator: &Coordinator, group: &GroupId, member: &MemberId) {
+    let led = (coordinator.raft_group(), coordinator.leadership().epoch);
+    node.sessions.note(led, group, member, Instant::now());
+}
+
+/// The member's session timeout.
+fn require_member(
+    coordinator: &Coordinator,
+    id: &GroupId,
+    member: &MemberId,
+) -> Result<Duration, ApiError> {
+    coordinator.look(|state| {
+        let group = state.group(id).ok_or_else(|| errors::unknown_group(id))?;
+        let known = group.member(member);
+        let known = known.ok_or_else(|| errors::unknown_member(id, member))?;
+        Ok(Duration::from_millis(known.session_timeout_ms.into()))
+    })
+}
+
+fn assignment_version(
+    coordinator: &Coordinator,
+    id: &GroupId,
+    member: &MemberId,
+) -> Result<u64, ApiError> {
+    coordinator.look(|state| {
+        let known = state.group(id).and_then(|group| group.member(member));
+        let known = known.ok_or_else(|| errors::unknown_member(id, member))?;
+        Ok(known.assignment_version)
+    })
+}
+
+fn assignment_of(
+    node: &Node,
+    coordinator: &Coordinator,
+    id: &GroupId,
+    member: &MemberId,
+) -> Result<v1::Assignment, ApiError> {
+    let metadata = node.state();
+    coordinator.look(|state| {
+        let known = state.group(id).and_then(|group| group.member(member));
+        let known = known.ok_or_else(|| errors::unknown_member(id, member))?;
+        Ok(assignment_message(&metadata, known))
+    })
+}
+
+fn read_session_timeout(session_timeout_ms: u32) -> Result<u32, ApiError> {
+    match session_timeout_ms {
+        0 => Ok(SESSION_TIMEOUT_MS_DEFAULT),
+        SESSION_TIMEOUT_MS_MIN..=SESSION_TIMEOUT_MS_MAX => Ok(session_timeout_ms),
+        _ => Err(invalid(format!(
+            "a session timeout is {SESSION_TIMEOUT_MS_MIN} to {SESSION_TIMEOUT_MS_MAX} ms, not \
+             {session_timeout_ms}"
+        ))),
+    }
+}
+
+fn read_subscription(subscription: v1::Subscription) -> Result<Subscription, ApiError> {
+    let v1::Subscription { topics, pattern } = subscription;
+    match (topics.is_empty(), pattern.is_empty()) {
+        (true, true) => Err(invalid("name the topics to subscribe to, or a pattern")),
+        (false, false) => Err(invalid("name topics or a pattern, not both")),
+        (false, true) if topics.len() > SUBSCRIPTION_TOPICS_MAX => Err(invalid(format!(
+            "a subscription names at most {SUBSCRIPTION_TOPICS_MAX} topics, this one has {}: use a \
+             pattern",
+            topics.len()
+        ))),
+        (false, true) => {
+            let names = topics.iter().map(|topic| TopicName::parse(topic));
+            Ok(Subscription::topics(names.collect::<Result<_, _>>()?))
+        }
+        (true, false) if pattern.len() > SUBSCRIPTION_PATTERN_BYTES_MAX => Err(invalid(format!(
+            "a pattern has at most {SUBSCRIPTION_PATTERN_BYTES_MAX} bytes, this one has {}",
+            pattern.len()
+        ))),
+        (true, false) => match matcher(&pattern) {
+            Ok(_) => Ok(Subscription::Pattern(pattern)),
+            Err(error) => Err(invalid(format!(
+                "the pattern is no regular expression: {error}"
+            ))),
+        },
+    }
+}
+
+pub(super) fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new(ErrorCode::InvalidArgument, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subscription(topics: &[&str], pattern: &str) -> Result<Subscription, ErrorCode> {
+        let subscription = v1::Subscription {
+            topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+            pattern: pattern.to_owned(),
+        };
+        read_subscription(subscription).map_err(|error| error.code)
+    }
+
+    #[test]
+    fn a_subscription_is_topics_or_a_pattern_that_can_be_read() {
+        assert!(subscription(&["b", "a"], "").is_ok());
+        assert!(subscription(&[], r"orders\..*").is_ok());
+        let refused = [
+            subscription(&[], ""),
+            subscription(&["a"], "b"),
+            subscription(&[], "("),
+            subscription(&[], &"a".repeat(1_001)),
+            subscription(&[], "(((a{100}){100}){100}){100}"),
+            subscription(&vec!["a"; 1_001], ""),
+        ];
+        for refused in refused {
+            assert_eq!(refused, Err(ErrorCode::InvalidArgument));
+        }
+        assert_eq!(
+            subscription(&["../a"], ""),
+            Err(ErrorCode::InvalidTopicName)
+        );
+    }
+
+    #[test]
+    fn a_session_timeout_has_bounds() {
+        let read = |ms| read_session_timeout(ms).map_err(|error| error.code);
+        assert_eq!(read(0), Ok(10_000));
+        assert_eq!(read(1_000), Ok(1_000));
+        for wrong in [1, 999, 1_800_001] {
+            assert_eq!(read(wrong), Err(ErrorCode::InvalidArgument));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! From a call about a group to the node that leads the group's coordinator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flotilla_protocol::ApiError;
+use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
+use flotilla_raft::{Coordinator, Leadership};
+use flotilla_state::metadata::Partition;
+use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
+use flotilla_types::{ErrorCode, GroupId, NodeId};
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use super::coordinators::no_leader;
+use crate::errors;
+use crate::node::Node;
+use crate::origin::Origin;
+
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A call that only the leader of a group's coordinator answers.
+pub(super) trait GroupCall: Clone + Send + Sync + 'static {
+    type Answer: Send;
+
+    /// Sent twice, it does what it does once.
+    const MAY_REPEAT: bool;
+
+    fn group_id(&self) -> &str;
+
+    /// How long the call may take.
+    fn limit(&self) -> Duration {
+        Duration::from_secs(15)
+    }
+
+    /// Does the work. The coordinator is led by this node and knows all that was decided before.
+    fn carry_out(
+        self,
+        node: &Arc<Node>,
+        coordinator: &Coordinator,
+    ) -> impl Future<Output = Result<Self::Answer, ApiError>> + Send;
+
+    fn pass_on(
+        request: Request<Self>,
+        client: ConsumerGroupsClient<Channel>,
+    ) -> impl Future<Output = Result<Response<Self::Answer>, Status>> + Send;
+}
+
+enum Route {
+    Here(Coordinator),
+    At(NodeId),
+}
+
+/// Takes a call to where it can be answered.
+pub(super) async fn route<C: GroupCall>(
+    node: &Arc<Node>,
+    call: C,
+    origin: Origin,
+) -> Result<C::Answer, ApiError> {
+    node.refuse_when_stopping()?;
+    let group = GroupId::parse(call.group_id())?;
+    let deadline = Instant::now() + call.limit();
+    let placed = node.coordinator_of(&group, deadline).await?;
+    loop {
+        let answer = match find_leader(node, &placed, origin, &group, deadline).await {
+            Ok(Route::Here(coordinator)) => {
+                let carried_out = carry_out(node, call.clone(), &coordinator);
+                let in_time = timeout_at(deadline, carried_out).await;
+                in_time.unwrap_or_else(|_| Err(not_in_time(&group)))
+            }
+            Ok(Route::At(leader)) => ask(node, leader, call.clone(), (origin, deadline)).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Err(error) if may_repeat::<C>(&error, origin) && Instant::now() + PAUSE < deadline => {
+                node.refuse_when_stopping()?;
+                sleep(PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whoever passed the call on tries again itself.
+fn may_repeat<C: GroupCall>(error: &ApiError, origin: Origin) -> bool {
+    let passes = match error.code {
+        ErrorCode::NotLeader | ErrorCode::LeaderNotAvailable | ErrorCode::ShuttingDown => true,
+        ErrorCode::ResultUnknown => C::MAY_REPEAT,
+        _ => false,
+    };
+    passes && !origin.is_node()
+}
+
+async fn carry_out<C: GroupCall>(
+    node: &Arc<Node>,
+    call: C,
+    coordinator: &Coordinator,
+) -> Result<C::Answer, ApiError> {
+    let settled = coordinator.wait_settled().await;
+    settled.map_err(|error| errors::from_propose(&error))?;
+    call.carry_out(node, coordinator).await
+}
+
+async fn ask<C: GroupCall>(
+    node: &Node,
+    leader: NodeId,
+    call: C,
+    (origin, deadline): (Origin, Instant),
+) -> Result<C::Answer, ApiError> {
+    let channel = node.peers.channel(leader).await?;
+    let client =
+        ConsumerGroupsClient::new(channel).max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
+    let limit = deadline.saturating_duration_since(Instant::now());
+    let request = origin.pass_on(call, node.peers.cluster(), limit);
+    node.meters.forwarded.increment(1);
+    match C::pass_on(request, client).await {
+        Ok(response) => Ok(response.into_inner()),
+        Err(status) if C::MAY_REPEAT => Err(node.peers.failed_to_read(leader, &status)),
+        Err(status) => Err(node.peers.failed(leader, &status)),
+    }
+}
+
+async fn find_leader(
+    node: &Node,
+    placed: &Partition,
+    origin: Origin,
+    group: &GroupId,
+    deadline: Instant,
+) -> Result<Route, ApiError> {
+    let found = async {
+        let is_here = placed.replicas.contains(&node.id) && !node.raft.is_parked(placed.raft_group);
+        match is_here {
+            true => wait_for_leader(node, placed, origin).await,
+            false => any_replica(node, placed, origin).ok_or_else(|| no_leader(group)),
+        }
+    };
+    match timeout_at(deadline, found).await {
+        Ok(route) => route,
+        Err(_) => Err(no_leader(group)),
+    }
+}
+
+async fn wait_for_leader(
+    node: &Node,
+    placed: &Partition,
+    origin: Origin,
+) -> Result<Route, ApiError> {
+    loop {
+        let Some(coordinator) = node.raft.coordinator(placed.raft_group) else {
+            // It is being opened, or has just been parked.
+            node.refuse_when_stopping()?;
+            sleep(PAUSE).await;
+            continue;
+        };
+        let leadership = coordinator.leadership();
+        if coordinator.is_leader() {
+            return Ok(Route::Here(coordinator));
+        }
+        if let Some(leader) = leadership.leader.filter(|leader| *leader != node.id) {
+            return match origin.may_pass_on() {
+                true => Ok(Route::At(leader)),
+                false => Err(not_leader(node, leadership)),
+            };
+        }
+        let changed = |now: &Leadership| *now != leadership || coordinator.is_leader();
+        if coordinator.wait_leadership(changed).await.is_none() {
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+/// A node that has a replica, and so knows the leader.
+fn any_replica(node: &Node, placed: &Partition, origin: Origin) -> Option<Route> {
+    if !origin.may_pass_on() {
+        return None;
+    }
+    let connected = node.raft.connected_peers();
+    let mut replicas = placed.replicas.iter().copied();
+    replicas
+        .find(|replica| connected.contains(replica))
+        .map(Route::At)
+}
+
+fn not_in_time(group: &GroupId) -> ApiError {
+    let message = format!(
+        "a majority of the nodes that coordinate consumer group {group} did not confirm in time: it \
+         may still happen"
+    );
+    ApiError::new(ErrorCode::Timeout, message)
+}
+
+pub(super) fn not_leader(node: &Node, leadership: Leadership) -> ApiError {
+    let message = format!("node {} does not lead the group's coordinator", node.id);
+    let error = ApiError::new(ErrorCode::NotLeader, message);
+    match node.leader_hint(leadership) {
+        Some(hint) => error.with_leader(hint),
+        None => error,
+    }
+}

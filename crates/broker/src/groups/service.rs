@@ -1,0 +1,92 @@
+//! The `ConsumerGroups` service.
+
+use std::sync::Arc;
+
+use flotilla_protocol::v1;
+use flotilla_protocol::v1::consumer_groups_server::ConsumerGroups;
+use tonic::{Request, Response, Status};
+
+use super::route::{GroupCall, route};
+use crate::node::Node;
+use crate::origin::Origin;
+
+pub(crate) struct GroupService {
+    node: Arc<Node>,
+}
+
+impl GroupService {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+
+    async fn route<C: GroupCall>(
+        &self,
+        request: Request<C>,
+    ) -> Result<Response<C::Answer>, Status> {
+        let origin = Origin::of(&request, self.node.peers.cluster())?;
+        let answer = route(&self.node, request.into_inner(), origin).await?;
+        Ok(Response::new(answer))
+    }
+}
+
+#[tonic::async_trait]
+impl ConsumerGroups for GroupService {
+    async fn join_group(
+        &self,
+        request: Request<v1::JoinGroupRequest>,
+    ) -> Result<Response<v1::JoinGroupResponse>, Status> {
+        self.route(request).await
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<v1::HeartbeatRequest>,
+    ) -> Result<Response<v1::HeartbeatResponse>, Status> {
+        self.route(request).await
+    }
+
+    async fn leave_group(
+        &self,
+        request: Request<v1::LeaveGroupRequest>,
+    ) -> Result<Response<v1::LeaveGroupResponse>, Status> {
+        self.route(request).await
+    }
+
+    async fn commit_offsets(
+        &self,
+        request: Request<v1::CommitOffsetsRequest>,
+    ) -> Result<Response<v1::CommitOffsetsResponse>, Status> {
+        self.route(request).await
+    }
+
+    async fn get_committed_offsets(
+        &self,
+        request: Request<v1::GetCommittedOffsetsRequest>,
+    ) -> Result<Response<v1::GetCommittedOffsetsResponse>, Status> {
+        self.route(request).await
+    }
+
+    async fn list_groups(
+        &self,
+        request: Request<v1::ListGroupsRequest>,
+    ) -> Result<Response<v1::ListGroupsResponse>, Status> {
+        let origin = Origin::of(&request, self.node.peers.cluster())?;
+        self.node.refuse_when_stopping()?;
+        let groups = self.node.all_groups(origin).await;
+        Ok(Response::new(v1::ListGroupsResponse { groups }))
+    }
+
+    async fn describe_group(
+        &self,
+        request: Request<v1::DescribeGroupRequest>,
+    ) -> Result<Response<v1::DescribeGroupResponse>, Status> {
+        self.route(request).await
+    }
+
+    async fn delete_group(
+        &self,
+        request: Request<v1::DeleteGroupRequest>,
+    ) -> Result<Response<v1::DeleteGroupResponse>, Status> {
+        self.route(request).await
+    }
+}
