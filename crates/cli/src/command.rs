@@ -5,6 +5,7 @@ use clap::Subcommand;
 use crate::bench::{self, BenchCommand};
 use crate::cluster::{self, ClusterCommand};
 use crate::failure::Failure;
+use crate::groups::{self, GroupCommand};
 use crate::records::{self, ConsumeArgs, ProduceArgs};
 use crate::topics::{self, TopicCommand};
 use crate::{Exit, GlobalOptions, Io};
@@ -21,6 +22,9 @@ pub enum ClientCommand {
     /// Read records and print them
     #[command(after_help = Exit::HELP)]
     Consume(Box<ConsumeArgs>),
+    /// Look at consumer groups, set their offsets and delete them
+    #[command(subcommand, after_help = Exit::HELP)]
+    Group(GroupCommand),
     /// Look at the cluster and move leaders
     #[command(subcommand, after_help = Exit::HELP)]
     Cluster(ClusterCommand),
@@ -57,6 +61,7 @@ async fn dispatch(
         ClientCommand::Topic(command) => topics::run(command, global, io).await,
         ClientCommand::Produce(args) => records::produce(*args, global, io).await,
         ClientCommand::Consume(args) => records::consume(*args, global, io).await,
+        ClientCommand::Group(command) => groups::run(command, global, io).await,
         ClientCommand::Cluster(command) => cluster::run(command, global, io).await,
         ClientCommand::Bench(command) => bench::run(command, global, io).await,
     }
@@ -94,6 +99,14 @@ mod tests {
             "flotilla produce a --key-separator : --rate 10k/s --compression zstd --linger 5ms",
             "flotilla consume a --partition 0 --partition 3 --from -10m --follow --format %k",
             "flotilla consume a --from 2024-05-01T12:00:00Z --count 5",
+            "flotilla consume a b --group g --from end --count 5",
+            "flotilla consume --group g --pattern ord.*",
+            "flotilla group list -o json",
+            "flotilla group describe g",
+            "flotilla group delete g",
+            "flotilla group reset g --topic a --to earliest --dry-run",
+            "flotilla group reset g --topic a --partition 0 --partition 3 --to -10m --yes",
+            "flotilla group reset g --topic a --to 2024-05-01T12:00:00Z",
             "flotilla cluster transfer-leader a 0 --to 2",
             "flotilla bench produce --topic a --records 5 --record-size 1KiB --window 1 --clients 2",
             "flotilla bench consume --topic a --records 5 --record-size 100 --window 9 --clients 2",
@@ -122,6 +135,17 @@ mod tests {
             "flotilla produce a --rate 0",
             "flotilla consume a --from yesterday",
             "flotilla consume a --format %x",
+            "flotilla consume",
+            "flotilla consume a --pattern b",
+            "flotilla consume a --pattern b --group g",
+            "flotilla consume a --group g --partition 0",
+            "flotilla consume a --group a/b",
+            "flotilla group describe",
+            "flotilla group delete ..",
+            "flotilla group reset g --to latest",
+            "flotilla group reset g --topic a",
+            "flotilla group reset g --topic a --to yesterday",
+            "flotilla group reset g --topic a --to 5 --dry-run --yes",
             "flotilla cluster transfer-leader a x --to 1",
             "flotilla bench produce --topic a --window 0",
         ] {

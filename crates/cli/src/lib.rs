@@ -1,4 +1,4 @@
-//! The client commands of the binary `flotilla`: topics, records, cluster, benchmarks.
+//! The client commands of the binary `flotilla`: topics, records, groups, cluster, benchmarks.
 //!
 //! A library, so that one binary can hold these commands and the server. It knows clap and the
 //! public Rust client. It does not know how a server is configured or started, nor what the nodes
@@ -14,6 +14,7 @@ mod completions;
 mod exit;
 mod failure;
 mod global;
+mod groups;
 mod hint;
 mod interrupt;
 mod io;

@@ -14,7 +14,10 @@ use crate::backoff::Backoff;
 use crate::channels::{self, ChannelFactory, Channels, read_status};
 use crate::deadline;
 use crate::metadata::Metadata;
-use crate::{Admin, ClientConfig, ClientError, Consumer, ConsumerConfig, Producer, ProducerConfig};
+use crate::{
+    Admin, ClientConfig, ClientError, Consumer, ConsumerConfig, GroupConfig, GroupConsumer,
+    Producer, ProducerConfig,
+};
 
 /// A connection to a cluster. Cheap to clone; clones share connections and what is known of the
 /// cluster.
@@ -59,7 +62,12 @@ impl Client {
         Consumer::start(Arc::clone(&self.core), config)
     }
 
-    /// Manages topics and looks at the cluster.
+    /// Reads records as a member of a consumer group. It begins to join at once.
+    pub fn group_consumer(&self, config: GroupConfig) -> Result<GroupConsumer, ClientError> {
+        GroupConsumer::start(Arc::clone(&self.core), config)
+    }
+
+    /// Manages topics and consumer groups, and looks at the cluster.
     pub fn admin(&self) -> Admin {
         Admin::new(Arc::clone(&self.core))
     }
@@ -148,7 +156,8 @@ impl Core {
         }
     }
 
-    async fn attempt<T, F, Fut>(
+    /// Makes a call to this node once.
+    pub(crate) async fn attempt<T, F, Fut>(
         &self,
         address: &str,
         limit: Duration,

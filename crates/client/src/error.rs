@@ -84,6 +84,15 @@ impl ClientError {
         }
     }
 
+    /// A node answered, but not with what the API promises.
+    pub(crate) fn missing(what: &str) -> Self {
+        ApiError::new(
+            ErrorCode::Internal,
+            format!("the node's answer lacks {what}"),
+        )
+        .into()
+    }
+
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::InvalidArgument {
             message: message.into(),

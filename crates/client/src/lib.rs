@@ -1,4 +1,5 @@
-//! The public Rust API of Flotilla: write records, read them, manage topics.
+//! The public Rust API of Flotilla: write records, read them alone or as a member of a consumer
+//! group, manage topics and groups.
 //!
 //! The client finds the leaders and goes straight to them. It tries again where that is safe, and
 //! says clearly whether something surely did not happen where it is not.
@@ -36,22 +37,27 @@ mod config;
 mod consumer;
 mod deadline;
 mod error;
+mod groups;
 mod metadata;
 mod producer;
 
 pub use admin::{
-    Admin, ClusterDescription, NewTopic, NodeDescription, PartitionDescription, PartitionLeader,
-    PartitionOffset, ReplicaDescription, TopicDescription, TopicPartition, TopicSummary,
+    Admin, ClusterDescription, GroupDescription, GroupMember, GroupSummary, NewTopic,
+    NodeDescription, PartitionDescription, PartitionLag, PartitionLeader, PartitionOffset,
+    ReplicaDescription, TopicDescription, TopicPartition, TopicSummary,
 };
 pub use channels::{ChannelFactory, endpoint};
 pub use client::Client;
 pub use config::ClientConfig;
 pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord, OutOfRange, Until};
 pub use error::ClientError;
+pub use groups::{
+    CommittedOffset, GroupConfig, GroupConsumer, HeldPartition, PartitionName, Subscription,
+};
 pub use producer::{Delivered, Delivery, Producer, ProducerConfig, ProducerRecord};
 
 pub use flotilla_protocol::{ApiError, ErrorFacts, LeaderHint, OffsetRange, OffsetSpec};
 pub use flotilla_types::{
-    Compression, ErrorCode, Header, NodeId, Offset, PartitionIndex, Timestamp, TopicConfig,
-    TopicName,
+    Compression, ErrorCode, Generation, GroupId, Header, MemberId, NodeId, Offset, PartitionIndex,
+    Timestamp, TopicConfig, TopicId, TopicName,
 };

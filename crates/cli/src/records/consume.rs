@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use flotilla_client::{ClientError, Consumer, ConsumerConfig, ConsumerRecord, Until};
+use flotilla_client::{
+    ClientError, Consumer, ConsumerConfig, ConsumerRecord, GroupConsumer, TopicName, Until,
+};
 use tokio::time::{Duration, Instant};
 
 use super::consume_arguments::ConsumeArgs;
+use super::consume_group::consume_group;
 use super::print_format::PrintFormat;
 use super::record_json::RecordJson;
 use crate::failure::Failure;
@@ -22,8 +25,14 @@ pub(crate) async fn consume(
     io: &mut Io,
 ) -> Result<Exit, Failure> {
     let style = Style::choose(&args, global.output)?;
-    let doing = format!("read topic {}", args.topic);
-    let preparing = prepare(&args, global, &doing);
+    if let Some(group) = &args.group {
+        return consume_group(&args, group, &style, global, io).await;
+    }
+    let [topic] = args.topics.as_slice() else {
+        return Err(Failure::usage("several topics are read with --group only"));
+    };
+    let doing = format!("read topic {topic}");
+    let preparing = prepare(&args, topic, global, &doing);
     let mut consumer = io.interrupt.unless_raised(preparing).await?;
     let printed = print_records(&mut consumer, &style, args.count, io).await;
     match printed {
@@ -34,18 +43,18 @@ pub(crate) async fn consume(
 }
 
 /// How records are printed.
-enum Style {
+pub(super) enum Style {
     Text(PrintFormat),
     Json,
 }
 
-enum Trouble {
+pub(super) enum Trouble {
     Cluster(ClientError),
     Local(Failure),
 }
 
 /// Where records come from: a consumer, or its stand-in in tests.
-trait Source {
+pub(super) trait Source {
     /// Waits for records; empty when there will be none. Cancel safe.
     fn poll(
         &mut self,
@@ -54,6 +63,15 @@ trait Source {
 }
 
 impl Source for Consumer {
+    fn poll(
+        &mut self,
+        records_max: usize,
+    ) -> impl Future<Output = Result<Vec<ConsumerRecord>, ClientError>> {
+        Self::poll(self, records_max)
+    }
+}
+
+impl Source for GroupConsumer {
     fn poll(
         &mut self,
         records_max: usize,
@@ -89,6 +107,7 @@ impl Style {
 
 async fn prepare(
     args: &ConsumeArgs,
+    topic: &TopicName,
     global: &GlobalOptions,
     doing: &str,
 ) -> Result<Consumer, Failure> {
@@ -105,18 +124,18 @@ async fn prepare(
     let mut consumer = consumer.map_err(Failure::cluster(doing))?;
     let start = args.from.to_spec(global.now());
     if args.partitions.is_empty() {
-        let assigned = consumer.assign_topic(&args.topic, start).await;
+        let assigned = consumer.assign_topic(topic, start).await;
         assigned.map_err(Failure::cluster(doing))?;
         return Ok(consumer);
     }
     for partition in args.partitions.iter().copied().collect::<BTreeSet<_>>() {
-        consumer.assign(&args.topic, partition, start);
+        consumer.assign(topic, partition, start);
     }
     Ok(consumer)
 }
 
 /// Prints up to `count` records as they come.
-async fn print_records(
+pub(super) async fn print_records(
     source: &mut impl Source,
     style: &Style,
     count: Option<u64>,

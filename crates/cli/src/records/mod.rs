@@ -3,6 +3,7 @@
 mod compact;
 mod consume;
 mod consume_arguments;
+mod consume_group;
 #[cfg(test)]
 mod fake_sink;
 mod feed;
@@ -28,3 +29,4 @@ pub(crate) use consume::consume;
 pub(crate) use input::InputFault;
 pub(crate) use produce::produce;
 pub(crate) use sink::Sink;
+pub(crate) use start::Start;

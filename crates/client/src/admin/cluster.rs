@@ -9,7 +9,6 @@ use flotilla_types::{
 use tonic::transport::Channel;
 
 use super::Admin;
-use super::topics::missing;
 use crate::ClientError;
 use crate::client::{Repeat, within};
 
@@ -96,7 +95,7 @@ impl Admin {
         answer
             .leader
             .map(read_leader)
-            .ok_or_else(|| missing("the leader"))
+            .ok_or_else(|| ClientError::missing("the leader"))
     }
 }
 
@@ -108,7 +107,7 @@ fn read_cluster(answer: v1::DescribeClusterResponse) -> Result<ClusterDescriptio
     let cluster_id = ClusterId::parse(&answer.cluster_id);
     let partitions = answer.partitions.into_iter().map(read_partition);
     Ok(ClusterDescription {
-        cluster_id: cluster_id.ok_or_else(|| missing("a cluster id"))?,
+        cluster_id: cluster_id.ok_or_else(|| ClientError::missing("a cluster id"))?,
         answered_by: NodeId::new(answer.node_id),
         nodes: answer.nodes.into_iter().map(read_node).collect(),
         metadata_leader: answer.metadata_leader.map(read_leader),

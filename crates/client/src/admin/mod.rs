@@ -1,9 +1,11 @@
-//! Administration: topics, the cluster, and which offsets there are.
+//! Administration: topics, the cluster, consumer groups, and which offsets there are.
 //!
 //! Any node answers these calls. What only reads is tried again on other nodes until the deadline;
 //! what changes something is tried again only after errors that say that nothing happened.
 
 mod cluster;
+mod group_lag;
+mod groups;
 mod offsets;
 mod topics;
 
@@ -12,12 +14,14 @@ use std::sync::Arc;
 pub use cluster::{
     ClusterDescription, NodeDescription, PartitionDescription, PartitionLeader, ReplicaDescription,
 };
+pub use group_lag::PartitionLag;
+pub use groups::{GroupDescription, GroupMember, GroupSummary};
 pub use offsets::PartitionOffset;
 pub use topics::{NewTopic, TopicDescription, TopicPartition, TopicSummary};
 
 use crate::client::Core;
 
-/// Manages topics and looks at the cluster. Cheap to clone.
+/// Manages topics and consumer groups, and looks at the cluster. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Admin {
     core: Arc<Core>,

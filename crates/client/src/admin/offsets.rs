@@ -5,7 +5,6 @@ use flotilla_protocol::{ApiError, OffsetSpec, v1};
 use flotilla_types::{Offset, PartitionIndex, TopicName};
 
 use super::Admin;
-use super::topics::missing;
 use crate::ClientError;
 use crate::client::{Repeat, within};
 
@@ -43,7 +42,7 @@ fn read_offset(answer: v1::PartitionOffset) -> PartitionOffset {
     let offset = match (answer.error, answer.offset) {
         (Some(error), _) => Err(ApiError::from(error).into()),
         (None, Some(offset)) => Ok(Offset::new(offset)),
-        (None, None) => Err(missing("an offset")),
+        (None, None) => Err(ClientError::missing("an offset")),
     };
     PartitionOffset {
         partition: PartitionIndex::new(answer.partition),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flotilla_protocol::v1::topic_admin_client::TopicAdminClient;
 use flotilla_protocol::{ApiError, v1};
-use flotilla_types::{ErrorCode, Offset, PartitionIndex, TopicId, TopicName, limits};
+use flotilla_types::{Offset, PartitionIndex, TopicId, TopicName, limits};
 use tonic::Request;
 use tonic::transport::Channel;
 
@@ -145,7 +145,7 @@ impl Admin {
         let mut described = self.describe_topics(std::slice::from_ref(name)).await?;
         match described.pop() {
             Some((_, topic)) => topic,
-            None => Err(missing("a topic")),
+            None => Err(ClientError::missing("a topic")),
         }
     }
 
@@ -223,13 +223,13 @@ fn read_description(
     let topic = match described.result {
         Some(v1::topic_description::Result::Topic(topic)) => read_topic(Some(topic)),
         Some(v1::topic_description::Result::Error(error)) => Err(ApiError::from(error).into()),
-        None => Err(missing("a topic")),
+        None => Err(ClientError::missing("a topic")),
     };
     Ok((name, topic))
 }
 
 fn read_topic(topic: Option<v1::Topic>) -> Result<TopicDescription, ClientError> {
-    let topic = topic.ok_or_else(|| missing("the topic"))?;
+    let topic = topic.ok_or_else(|| ClientError::missing("the topic"))?;
     let partitions = topic
         .partitions
         .into_iter()
@@ -254,13 +254,4 @@ fn read_summary(topic: v1::TopicSummary) -> Result<TopicSummary, ClientError> {
         partitions: topic.partitions,
         replication_factor: topic.replication_factor,
     })
-}
-
-/// A node answered, but not with what the API promises.
-pub(super) fn missing(what: &str) -> ClientError {
-    ApiError::new(
-        ErrorCode::Internal,
-        format!("the node's answer lacks {what}"),
-    )
-    .into()
 }

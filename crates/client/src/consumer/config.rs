@@ -56,7 +56,7 @@ impl Default for ConsumerConfig {
 }
 
 impl ConsumerConfig {
-    pub(super) fn validate(&self) -> Result<(), ClientError> {
+    pub(crate) fn validate(&self) -> Result<(), ClientError> {
         if !(1..=u32::MAX as usize).contains(&self.prefetch_bytes) {
             return Err(ClientError::invalid(
                 "prefetch_bytes must be 1 to 4294967295",

@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use flotilla_protocol::OffsetSpec;
-use flotilla_types::{BatchError, Offset, PartitionIndex, Record, TopicName};
+use flotilla_types::{BatchError, Offset, PartitionIndex, Record, TopicId, TopicName};
 use futures::Stream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -94,32 +94,22 @@ impl Consumer {
             topic: topic.clone(),
             partition,
         };
-        self.drop_current_of(&source);
-        self.assignments_made += 1;
-        let assignment = Assignment(self.assignments_made);
-        let fetcher = Fetcher {
-            core: Arc::clone(&self.core),
-            config: self.config.clone(),
-            source: source.clone(),
-            assignment,
-            topic_id: None,
-            position: start,
-            end: None,
-            output: self.queue_input.clone(),
-            budget: Arc::clone(&self.budget),
-            backoff: Backoff::new(&self.core.config),
-            failing_since: None,
-            quiet_since: Instant::now(),
+        self.assign_source(source, None, start);
+    }
+
+    /// As [`assign`](Self::assign), but of no other topic of this name than the one with this id.
+    pub(crate) fn assign_in(
+        &mut self,
+        topic: (&TopicName, TopicId),
+        partition: PartitionIndex,
+        start: OffsetSpec,
+    ) {
+        let (name, id) = topic;
+        let source = Source {
+            topic: name.clone(),
+            partition,
         };
-        let assigned = Assigned {
-            assignment,
-            position: match start {
-                OffsetSpec::Offset(offset) => Some(offset),
-                OffsetSpec::Earliest | OffsetSpec::Latest | OffsetSpec::Timestamp(_) => None,
-            },
-            fetcher: Some(AbortOnDropHandle::new(tokio::spawn(fetcher.run()))),
-        };
-        self.assigned.insert(source, assigned);
+        self.assign_source(source, Some(id), start);
     }
 
     /// Reads all partitions that the topic has now, and says which those are.
@@ -189,6 +179,35 @@ impl Consumer {
                 Err(error) => Some((Err(error), consumer)),
             }
         })
+    }
+
+    fn assign_source(&mut self, source: Source, topic_id: Option<TopicId>, start: OffsetSpec) {
+        self.drop_current_of(&source);
+        self.assignments_made += 1;
+        let assignment = Assignment(self.assignments_made);
+        let fetcher = Fetcher {
+            core: Arc::clone(&self.core),
+            config: self.config.clone(),
+            source: source.clone(),
+            assignment,
+            topic_id,
+            position: start,
+            end: None,
+            output: self.queue_input.clone(),
+            budget: Arc::clone(&self.budget),
+            backoff: Backoff::new(&self.core.config),
+            failing_since: None,
+            quiet_since: Instant::now(),
+        };
+        let assigned = Assigned {
+            assignment,
+            position: match start {
+                OffsetSpec::Offset(offset) => Some(offset),
+                OffsetSpec::Earliest | OffsetSpec::Latest | OffsetSpec::Timestamp(_) => None,
+            },
+            fetcher: Some(AbortOnDropHandle::new(tokio::spawn(fetcher.run()))),
+        };
+        self.assigned.insert(source, assigned);
     }
 
     /// Waits until a record can be taken. False when there will be none.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flotilla_client::{Client, ClientConfig, PartitionIndex, TopicName};
+use flotilla_protocol::v1::consumer_groups_server::ConsumerGroupsServer;
 use flotilla_protocol::v1::fetch_server::FetchServer;
 use flotilla_protocol::v1::metadata_server::MetadataServer;
 use flotilla_protocol::v1::produce_server::ProduceServer;
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
+use crate::fake_groups::FakeGroup;
 use crate::fake_node::FakeNode;
 use crate::partition_log::PartitionLog;
 
@@ -61,7 +63,7 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Counts changes of the logs.
     changes: watch::Sender<u64>,
-    /// While it is false, no produce request is answered.
+    /// While it is false, no produce request and no new heartbeat is answered.
     pub(crate) answering: watch::Sender<bool>,
 }
 
@@ -74,6 +76,7 @@ pub(crate) struct State {
     pub(crate) producer_ids: u64,
     pub(crate) produce_requests: u64,
     pub(crate) fetched_bytes: u64,
+    pub(crate) group: FakeGroup,
 }
 
 impl FakeCluster {
@@ -101,7 +104,8 @@ impl FakeCluster {
                         .max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX),
                 )
                 .add_service(FetchServer::new(node.clone()))
-                .add_service(TopicAdminServer::new(node))
+                .add_service(TopicAdminServer::new(node.clone()))
+                .add_service(ConsumerGroupsServer::new(node))
                 .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
             nodes.spawn(async move { server.await.unwrap() });
         }

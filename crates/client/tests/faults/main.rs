@@ -5,7 +5,9 @@
 mod admin;
 mod consume;
 mod fake_cluster;
+mod fake_groups;
 mod fake_node;
+mod groups;
 mod partition_log;
 mod produce;
 mod produce_chaos;
