@@ -236,3 +236,56 @@ async fn a_malformed_line_is_named() {
     assert!(stopped.stderr.contains("line 2"), "{}", stopped.stderr);
     assert_eq!(shell.output("consume orders", "").await, "good\n");
 }
+
+/// Goal: what one run of a member has consumed the next one does not see again, and `group` shows,
+/// resets and deletes what is remembered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_remembers_between_runs() {
+    let cluster = Cluster::start(1).await;
+    let shell = Shell {
+        bootstrap: cluster.bootstrap_argument(),
+    };
+    shell.output("topic create orders --partitions 2", "").await;
+    shell
+        .output("produce orders --key-separator :", INPUT)
+        .await;
+
+    phase("consume as a member");
+    let consume = "consume orders --group billing --format %k:%v\\n --count";
+    let first = shell.output(&format!("{consume} 3"), "").await;
+    assert_eq!(sorted(&first), sorted(INPUT));
+    shell
+        .output("produce orders --key-separator :", "cid:4\n")
+        .await;
+    assert_eq!(shell.output(&format!("{consume} 1"), "").await, "cid:4\n");
+
+    phase("look");
+    let listed = shell.json("group list", "").await;
+    assert_eq!(listed["groups"][0]["group"], "billing");
+    let described = shell.json("group describe billing", "").await;
+    let lag = |described: &Value| {
+        let partitions = described["partitions"].as_array().unwrap().iter();
+        partitions
+            .map(|one| one["lag_records"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!(described["members"], json!([]), "it has left");
+    assert_eq!(lag(&described), 0);
+
+    phase("reset");
+    let reset = "group reset billing --topic orders --to earliest";
+    shell.output(&format!("{reset} --dry-run"), "").await;
+    assert_eq!(lag(&shell.json("group describe billing", "").await), 0);
+    let refused = shell.run(reset, "").await;
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    shell.output(&format!("{reset} --yes"), "").await;
+    assert_eq!(lag(&shell.json("group describe billing", "").await), 4);
+    let again = shell.output(&format!("{consume} 4"), "").await;
+    assert_eq!(sorted(&again), ["ann:1", "ann:3", "bob:2", "cid:4"]);
+
+    phase("delete");
+    shell.output("group delete billing", "").await;
+    let gone = shell.run("group describe billing", "").await;
+    assert_eq!(gone.code, Some(4), "{}", gone.stderr);
+    assert!(gone.stderr.contains("UNKNOWN_GROUP"), "{}", gone.stderr);
+}

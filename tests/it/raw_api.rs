@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flotilla_client::{ApiError, OffsetSpec, PartitionIndex, TopicName, endpoint};
 use flotilla_protocol::v1;
+use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
 use flotilla_protocol::v1::fetch_client::FetchClient;
 use flotilla_protocol::v1::produce_client::ProduceClient;
 use flotilla_protocol::v1::produce_request::Payload;
@@ -35,6 +36,10 @@ impl RawNode {
 
     pub(crate) fn producer(&self) -> ProduceClient<Channel> {
         ProduceClient::new(self.channel())
+    }
+
+    pub(crate) fn groups(&self) -> ConsumerGroupsClient<Channel> {
+        ConsumerGroupsClient::new(self.channel())
     }
 
     pub(crate) fn topics(&self) -> TopicAdminClient<Channel> {

@@ -17,6 +17,7 @@
 pub mod cluster;
 pub mod condition;
 pub mod demo;
+pub mod group_worker;
 pub mod history;
 pub mod phase;
 pub mod replicas;
