@@ -91,6 +91,11 @@ pub(crate) fn read_status(address: &str, status: &Status) -> ApiError {
         let message = format!("cannot connect to {address}: {cause}");
         return ApiError::new(ErrorCode::LeaderNotAvailable, message);
     }
+    // The client's own clock has ended the call: the link is as good as before.
+    if causes(status).any(|error| error.is::<tonic::TimeoutExpired>()) {
+        let message = format!("node {address} does not answer in time");
+        return ApiError::new(ErrorCode::Timeout, message);
+    }
     let mut error = ApiError::from_status(status);
     // A link that broke says little by itself. What the node said stays as it is.
     if let Some(cause) = causes(status).last() {
