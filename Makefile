@@ -51,6 +51,11 @@ demo: deps ## Fill a cluster of three nodes, kill one half way, replay and compa
 	@.ci/timed "build" $(CARGO) build --release --locked -p flotilla -p flotilla-tests --bin flotilla --bin demo
 	@$(CARGO_TARGET_DIR)/release/demo $(DEMO_ARGS)
 
+.PHONY: kills
+kills: build ## Write 10,000,000 records through 20 killed leaders, and account for every one (RECORDS=, KILLS=)
+	@FLOTILLA_KILLS_RECORDS=$(or $(RECORDS),10000000) FLOTILLA_KILLS=$(or $(KILLS),20) \
+		$(CARGO) test --release --locked -p flotilla-tests --test it -- --nocapture killed_leaders_cost_no_record
+
 .PHONY: bench
 bench: deps ## Measure what Flotilla costs and how fast it is, in about 7 minutes (BENCH_ARGS="all --quick": 40 s)
 	@.ci/timed "build" $(CARGO) build --release --locked -p flotilla -p flotilla-tests -p flotilla-benches --bins
