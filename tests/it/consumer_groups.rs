@@ -135,6 +135,12 @@ async fn a_group_outlives_its_coordinator() {
     phase("all nodes at once");
     cluster.kill_all();
     cluster.start_all().await;
+    let listed = client.admin().list_groups().await.unwrap();
+    assert_eq!(
+        listed.len(),
+        1,
+        "as soon as the nodes are ready, the list is whole"
+    );
     cluster.wait_for_leaders(&client).await;
     fill(&client, &topic, 4, 3_000).await;
     wait_for(&processed, 12_000).await;

@@ -1,6 +1,6 @@
 //! What is known of groups: offsets, members, lists. And deleting one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::Coordinator;
 use flotilla_state::groups::{Group, GroupCommand};
 use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
-use flotilla_types::{GroupId, NodeId};
+use flotilla_types::{ErrorCode, GroupId, NodeId};
 use futures::future::join_all;
+use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -21,8 +22,13 @@ use crate::errors;
 use crate::node::Node;
 use crate::origin::Origin;
 
-/// How long another node may take to list the groups that it knows.
+/// How long another node may take to list the groups that it coordinates.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
+/// How long the coordinators may take to have leaders.
+const LIST_LIMIT: Duration = Duration::from_secs(3);
+/// How long a leader may take to learn what earlier ones decided.
+const SETTLE_LIMIT: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl GroupCall for v1::GetCommittedOffsetsRequest {
     type Answer = v1::GetCommittedOffsetsResponse;
@@ -131,57 +137,104 @@ fn look<T>(
     })
 }
 
+/// The groups of some coordinators.
+#[derive(Default)]
+struct Listed {
+    groups: Vec<v1::GroupSummary>,
+    coordinators: usize,
+}
+
 impl Node {
-    /// Every group that this node, or a node that it can reach, has a replica of, by id.
-    pub(super) async fn all_groups(&self, origin: Origin) -> Vec<v1::GroupSummary> {
-        let mut groups: BTreeMap<String, v1::GroupSummary> = BTreeMap::new();
-        let peers = match origin.local_only() || self.holds_all_coordinators() {
-            true => Vec::new(),
-            false => self.raft.connected_peers(),
-        };
-        let told = join_all(peers.into_iter().map(|peer| self.ask_for_groups(peer))).await;
-        for summary in told.into_iter().flatten().chain(self.own_groups()) {
-            let known = groups.entry(summary.group_id.clone()).or_default();
-            if known.group_id.is_empty() || known.generation < summary.generation {
-                *known = summary;
+    /// Every group, by id, as the leaders of all coordinators know them; only those that this node
+    /// leads for a node that asks.
+    pub(super) async fn list_groups(
+        &self,
+        origin: Origin,
+    ) -> Result<v1::ListGroupsResponse, ApiError> {
+        let deadline = Instant::now() + LIST_LIMIT;
+        loop {
+            let mut listed = self.led_groups().await;
+            if origin.local_only() {
+                return Ok(listed.into_message());
             }
+            let peers = self.raft.connected_peers().into_iter();
+            let told = join_all(peers.map(|peer| self.ask_for_groups(peer))).await;
+            for theirs in told {
+                listed.groups.extend(theirs.groups);
+                listed.coordinators += theirs.coordinators;
+            }
+            let all = self.state().coordinators().len();
+            if listed.coordinators >= all {
+                return Ok(listed.into_message());
+            }
+            if Instant::now() + PAUSE >= deadline {
+                let message = format!(
+                    "{} of the {all} coordinators of consumer groups have no leader that can be \
+                     reached: try again when a majority of the nodes is up",
+                    all - listed.coordinators
+                );
+                return Err(ApiError::new(ErrorCode::LeaderNotAvailable, message));
+            }
+            self.refuse_when_stopping()?;
+            sleep(PAUSE).await;
         }
-        groups.into_values().collect()
     }
 
-    fn holds_all_coordinators(&self) -> bool {
-        self.coordinators_here().len() == self.state().coordinators().len()
-    }
-
-    fn own_groups(&self) -> Vec<v1::GroupSummary> {
-        let mut summaries = Vec::new();
+    async fn led_groups(&self) -> Listed {
+        let mut listed = Listed::default();
         for coordinator in self.coordinators_here() {
+            // One that was deposed and does not know it yet would be counted twice.
+            let leadership = self.raft.confirmed_leadership(coordinator.raft_group());
+            if leadership.and_then(|leadership| leadership.leader) != Some(self.id) {
+                continue;
+            }
+            let settled = timeout(SETTLE_LIMIT, coordinator.wait_settled()).await;
+            if !matches!(settled, Ok(Ok(()))) {
+                continue;
+            }
+            listed.coordinators += 1;
             coordinator.look(|state| {
                 let groups = state.groups().map(|(id, group)| v1::GroupSummary {
                     group_id: id.to_string(),
                     members: group.members().len() as u32,
                     generation: group.generation().get(),
                 });
-                summaries.extend(groups);
+                listed.groups.extend(groups);
             });
         }
-        summaries
+        listed
     }
 
-    async fn ask_for_groups(&self, peer: NodeId) -> Vec<v1::GroupSummary> {
+    async fn ask_for_groups(&self, peer: NodeId) -> Listed {
         let Ok(channel) = self.peers.channel(peer).await else {
-            return Vec::new();
+            return Listed::default();
         };
         let request = Origin::ask_only(v1::ListGroupsRequest {}, self.peers.cluster(), ASK_LIMIT);
         let mut client =
             ConsumerGroupsClient::new(channel).max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
         match client.list_groups(request).await {
-            Ok(response) => response.into_inner().groups,
+            Ok(response) => {
+                let answer = response.into_inner();
+                Listed {
+                    groups: answer.groups,
+                    coordinators: answer.coordinators as usize,
+                }
+            }
             Err(status) => {
                 let error = self.peers.failed_to_read(peer, &status);
                 tracing::debug!(%peer, %error, "a node does not list its groups");
-                Vec::new()
+                Listed::default()
             }
+        }
+    }
+}
+
+impl Listed {
+    fn into_message(mut self) -> v1::ListGroupsResponse {
+        self.groups.sort_by(|a, b| a.group_id.cmp(&b.group_id));
+        v1::ListGroupsResponse {
+            groups: self.groups,
+            coordinators: self.coordinators as u32,
         }
     }
 }

@@ -72,8 +72,8 @@ impl ConsumerGroups for GroupService {
     ) -> Result<Response<v1::ListGroupsResponse>, Status> {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
         self.node.refuse_when_stopping()?;
-        let groups = self.node.all_groups(origin).await;
-        Ok(Response::new(v1::ListGroupsResponse { groups }))
+        let listed = self.node.list_groups(origin).await?;
+        Ok(Response::new(listed))
     }
 
     async fn describe_group(

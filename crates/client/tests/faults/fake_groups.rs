@@ -288,6 +288,7 @@ impl ConsumerGroups for FakeNode {
                     members: group.members.len() as u32,
                     generation: 3,
                 }],
+                coordinators: 1,
             })
         })
     }
