@@ -112,6 +112,7 @@ mod tests {
                 }),
                 log_start: None,
                 high_watermark: None,
+                stored_bytes: None,
                 replicas: vec![replica(1, None), replica(2, second_lag)],
             }],
         }

@@ -71,6 +71,7 @@ impl Node {
         }
         status.log_start = Some(partition.log_start().get());
         status.high_watermark = Some(partition.high_watermark().get());
+        status.stored_bytes = Some(partition.retained_bytes());
         let progress = partition.progress();
         for replica in &mut status.replicas {
             let known = progress
@@ -121,6 +122,7 @@ fn placed_status(
         leader: None,
         log_start: None,
         high_watermark: None,
+        stored_bytes: None,
         replicas: replicas.collect(),
     })
 }

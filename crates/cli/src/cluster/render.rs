@@ -43,6 +43,7 @@ struct PartitionJson<'a> {
     leader_epoch: Option<u64>,
     log_start: Option<u64>,
     high_watermark: Option<u64>,
+    stored_bytes: Option<u64>,
     replicas: Vec<ReplicaJson>,
 }
 
@@ -161,6 +162,7 @@ fn partition_json(partition: &PartitionDescription) -> PartitionJson<'_> {
         leader_epoch: partition.leader.map(|leader| leader.epoch.get()),
         log_start: partition.log_start.map(|offset| offset.get()),
         high_watermark: partition.high_watermark.map(|offset| offset.get()),
+        stored_bytes: partition.stored_bytes,
         replicas: replicas
             .map(|replica| ReplicaJson {
                 node: replica.node.get(),

@@ -138,6 +138,7 @@ pub(super) mod tests {
                 leader: leads.map(leader),
                 log_start: None,
                 high_watermark: None,
+                stored_bytes: None,
                 replicas: (1..).zip(*lags).map(replica).collect(),
             }
         };

@@ -11,7 +11,7 @@ pub enum TopicCommand {
     Create(CreateArgs),
     /// List all topics
     List,
-    /// Show partitions, replicas and configuration
+    /// Show configuration, partitions, replicas and how far the logs go
     Describe(DescribeArgs),
     /// Change the configuration or add partitions
     Alter(AlterArgs),

@@ -60,7 +60,7 @@ async fn create(
         }
         created => created.map_err(Failure::cluster(format!("create topic {name}")))?,
     };
-    render::topics(&[topic], format, output)?;
+    render::topics(&[topic], None, format, output)?;
     Ok(Exit::Done)
 }
 
@@ -95,7 +95,9 @@ async fn describe(
         }
         return Err(last);
     }
-    render::topics(&found, format, output)?;
+    let cluster = admin.describe_cluster().await;
+    let cluster = cluster.map_err(Failure::cluster("ask how far the logs go"))?;
+    render::topics(&found, Some(&cluster.partitions), format, output)?;
     for failure in &failures {
         failure.report(output, format);
     }
@@ -139,7 +141,7 @@ async fn alter(
     let topic = altered.ok_or_else(|| {
         Failure::usage("nothing to alter: give --config, --reset or --partitions")
     })?;
-    render::topics(&[topic], format, output)?;
+    render::topics(&[topic], None, format, output)?;
     Ok(Exit::Done)
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use flotilla_client::{
-    NodeId, Offset, PartitionIndex, TopicDescription, TopicName, TopicPartition, TopicSummary,
+    NodeId, Offset, PartitionDescription, PartitionIndex, TopicDescription, TopicName,
+    TopicPartition, TopicSummary,
 };
 use serde::Serialize;
 
@@ -34,7 +35,20 @@ struct PartitionJson {
     leader: Option<u64>,
     leader_epoch: Option<u64>,
     replicas: Vec<u64>,
+    #[serde(flatten)]
+    log: Option<LogJson>,
 }
+
+/// Absent where nobody has asked.
+#[derive(Serialize)]
+struct LogJson {
+    log_start: Option<u64>,
+    high_watermark: Option<u64>,
+    stored_bytes: Option<u64>,
+}
+
+/// What the leaders say of the logs, for those that asked them.
+pub(super) type Logs<'a> = Option<&'a [PartitionDescription]>;
 
 pub(super) fn summaries(
     topics: &[TopicSummary],
@@ -63,6 +77,7 @@ pub(super) fn summaries(
 
 pub(super) fn topics(
     topics: &[TopicDescription],
+    logs: Logs<'_>,
     format: OutputFormat,
     output: &mut Output,
 ) -> Result<(), Failure> {
@@ -72,12 +87,13 @@ pub(super) fn topics(
                 if position > 0 {
                     output.line("")?;
                 }
-                describe(topic, output)?;
+                describe(topic, logs, output)?;
             }
             Ok(())
         }
         OutputFormat::Json => {
-            let topics: Vec<_> = topics.iter().map(topic_json).collect();
+            let topics = topics.iter().map(|topic| topic_json(topic, logs));
+            let topics: Vec<_> = topics.collect();
             output.json(&serde_json::json!({ "topics": topics }))
         }
     }
@@ -108,7 +124,7 @@ pub(super) fn log_starts(
     }
 }
 
-fn describe(topic: &TopicDescription, output: &mut Output) -> Result<(), Failure> {
+fn describe(topic: &TopicDescription, logs: Logs<'_>, output: &mut Output) -> Result<(), Failure> {
     output.line(format_args!(
         "topic {} (id {}): {} partitions, replication factor {}",
         topic.name,
@@ -119,17 +135,62 @@ fn describe(topic: &TopicDescription, output: &mut Output) -> Result<(), Failure
     for (key, value) in &topic.config {
         output.line(format_args!("  {key}={value}"))?;
     }
-    let mut table = Table::new(["PARTITION", "LEADER", "EPOCH", "REPLICAS"]);
+    let Some(logs) = logs else {
+        let mut table = Table::new(["PARTITION", "LEADER", "EPOCH", "REPLICAS"]);
+        for partition in &topic.partitions {
+            table.row(placement(partition));
+        }
+        return output.line(table);
+    };
+    let mut table = Table::new([
+        "PARTITION",
+        "LEADER",
+        "EPOCH",
+        "REPLICAS",
+        "LOG START",
+        "HIGH WATERMARK",
+        "STORED BYTES",
+    ]);
     for partition in &topic.partitions {
-        let leader = partition.leader;
+        let log = log_of(topic, partition, logs);
+        let offset = |of: fn(&PartitionDescription) -> Option<Offset>| {
+            or_dash(log.and_then(of).map(Offset::get))
+        };
+        let [index, leader, epoch, replicas] = placement(partition);
         table.row([
-            partition.index.to_string(),
-            leader.map_or_else(|| "-".to_owned(), |leader| leader.node.to_string()),
-            leader.map_or_else(|| "-".to_owned(), |leader| leader.epoch.to_string()),
-            join_nodes(&partition.replicas),
+            index,
+            leader,
+            epoch,
+            replicas,
+            offset(|log| log.log_start),
+            offset(|log| log.high_watermark),
+            or_dash(log.and_then(|log| log.stored_bytes)),
         ]);
     }
     output.line(table)
+}
+
+fn placement(partition: &TopicPartition) -> [String; 4] {
+    let leader = partition.leader;
+    [
+        partition.index.to_string(),
+        or_dash(leader.map(|leader| leader.node.get())),
+        or_dash(leader.map(|leader| leader.epoch.get())),
+        join_nodes(&partition.replicas),
+    ]
+}
+
+fn or_dash(number: Option<u64>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
+}
+
+fn log_of<'a>(
+    topic: &TopicDescription,
+    partition: &TopicPartition,
+    logs: &'a [PartitionDescription],
+) -> Option<&'a PartitionDescription> {
+    let mut logs = logs.iter();
+    logs.find(|log| log.topic == topic.name && log.index == partition.index)
 }
 
 fn join_nodes(nodes: &[NodeId]) -> String {
@@ -146,22 +207,38 @@ fn summary_json(topic: &TopicSummary) -> SummaryJson<'_> {
     }
 }
 
-fn topic_json(topic: &TopicDescription) -> TopicJson<'_> {
+fn topic_json<'a>(topic: &'a TopicDescription, logs: Logs<'_>) -> TopicJson<'a> {
+    let partitions = topic.partitions.iter();
     TopicJson {
         name: topic.name.as_str(),
         id: topic.id.get(),
         replication_factor: topic.replication_factor,
         config: &topic.config,
-        partitions: topic.partitions.iter().map(partition_json).collect(),
+        partitions: partitions
+            .map(|partition| partition_json(topic, partition, logs))
+            .collect(),
     }
 }
 
-fn partition_json(partition: &TopicPartition) -> PartitionJson {
+fn partition_json(
+    topic: &TopicDescription,
+    partition: &TopicPartition,
+    logs: Logs<'_>,
+) -> PartitionJson {
+    let log = logs.map(|logs| {
+        let log = log_of(topic, partition, logs);
+        LogJson {
+            log_start: log.and_then(|log| log.log_start).map(Offset::get),
+            high_watermark: log.and_then(|log| log.high_watermark).map(Offset::get),
+            stored_bytes: log.and_then(|log| log.stored_bytes),
+        }
+    });
     PartitionJson {
         index: partition.index.get(),
         leader: partition.leader.map(|leader| leader.node.get()),
         leader_epoch: partition.leader.map(|leader| leader.epoch.get()),
         replicas: partition.replicas.iter().map(|node| node.get()).collect(),
+        log,
     }
 }
 
@@ -195,7 +272,7 @@ mod tests {
     #[test]
     fn a_topic_shows_configuration_leaders_and_replicas() {
         let (mut output, captured) = Captured::new();
-        topics(&[orders()], OutputFormat::Table, &mut output).unwrap();
+        topics(&[orders()], None, OutputFormat::Table, &mut output).unwrap();
         assert_eq!(
             captured.data(),
             "topic orders (id 9): 2 partitions, replication factor 2\n\
@@ -209,11 +286,36 @@ mod tests {
     #[test]
     fn a_partition_without_a_leader_is_null_in_json() {
         let (mut output, captured) = Captured::new();
-        topics(&[orders()], OutputFormat::Json, &mut output).unwrap();
+        topics(&[orders()], None, OutputFormat::Json, &mut output).unwrap();
         let told: serde_json::Value = serde_json::from_str(&captured.data()).unwrap();
         let partitions = &told["topics"][0]["partitions"];
         assert_eq!(partitions[0]["leader"], 2);
         assert_eq!(partitions[1]["leader"], serde_json::Value::Null);
         assert_eq!(partitions[1]["replicas"], serde_json::json!([2, 3]));
+    }
+
+    #[test]
+    fn logs_are_shown_where_their_leaders_were_asked() {
+        let log = PartitionDescription {
+            topic: TopicName::parse("orders").unwrap(),
+            index: PartitionIndex::new(0),
+            raft_group: flotilla_types::RaftGroupId::new(4),
+            leader: None,
+            log_start: Some(Offset::new(10)),
+            high_watermark: Some(Offset::new(70)),
+            stored_bytes: Some(5_000),
+            replicas: Vec::new(),
+        };
+        let (mut output, captured) = Captured::new();
+        let logs = Some(std::slice::from_ref(&log));
+        topics(&[orders()], logs, OutputFormat::Table, &mut output).unwrap();
+        let told = captured.data();
+        let lines: Vec<Vec<_>> = told
+            .lines()
+            .skip(3)
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(lines[0], ["0", "2", "17", "2,3", "10", "70", "5000"]);
+        assert_eq!(lines[1], ["1", "-", "-", "2,3", "-", "-", "-"]);
     }
 }

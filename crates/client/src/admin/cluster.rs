@@ -53,6 +53,9 @@ pub struct PartitionDescription {
     pub log_start: Option<Offset>,
     /// `None` if the leader could not be asked.
     pub high_watermark: Option<Offset>,
+    /// Record batches as each replica stores them, that retention has not dropped. `None` if the
+    /// leader could not be asked.
+    pub stored_bytes: Option<u64>,
     /// By node.
     pub replicas: Vec<ReplicaDescription>,
 }
@@ -135,6 +138,7 @@ fn read_partition(partition: v1::PartitionStatus) -> Result<PartitionDescription
         leader: partition.leader.map(read_leader),
         log_start: partition.log_start.map(Offset::new),
         high_watermark: partition.high_watermark.map(Offset::new),
+        stored_bytes: partition.stored_bytes,
         replicas: replicas
             .map(|replica| ReplicaDescription {
                 node: NodeId::new(replica.node_id),
