@@ -126,6 +126,7 @@ impl Health {
             TopicAdminServer::<TopicService>::NAME,
             MetadataServer::<MetadataService>::NAME,
             ClusterAdminServer::<ClusterService>::NAME,
+            ConsumerGroupsServer::<GroupService>::NAME,
         ];
         for service in services {
             self.reporter.set_service_status(service, status).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flotilla_state::groups::{CoordinatorState, GroupCommand, GroupOutcome};
 use flotilla_types::{NodeId, RaftGroupId};
+use openraft::raft::ReadPolicy;
 use tokio::sync::watch;
 
 use crate::group::{Group, Leadership, ProposeError, ReplicaProgress};
@@ -48,6 +49,18 @@ impl Coordinator {
         self.group
             .wait_settled(self.cell.watch_applied_term())
             .await
+    }
+
+    /// Waits until a majority confirms that this node leads, and it has applied what was committed
+    /// before. Whoever only reads has to ask for it: a leader that is cut off does not notice at once
+    /// that there is another one.
+    pub async fn wait_confirmed(&self) -> Result<(), ProposeError> {
+        self.group.require_leading()?;
+        let confirmed = self.group.raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        let confirmed = confirmed.await.map(drop);
+        confirmed.map_err(|_| ProposeError::Unsettled {
+            group: self.group.id,
+        })
     }
 
     /// Proposes a command on the leader and waits until it is applied here.

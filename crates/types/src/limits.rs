@@ -87,6 +87,8 @@ pub const COORDINATOR_GROUPS_MAX: usize = 10_000;
 pub const GROUP_OFFSETS_MAX: usize = 100_000;
 /// Most partitions in one offset commit.
 pub const OFFSET_COMMITS_PER_REQUEST_MAX: usize = 10_000;
+/// Largest command of a coordinator as its log takes it, in bytes.
+pub const GROUP_COMMAND_BYTES_MAX: usize = 8 << 20;
 /// Longest text beside a committed offset, in bytes.
 pub const OFFSET_METADATA_BYTES_MAX: usize = 4_096;
 /// Most topics that one member can name in its subscription.
@@ -103,6 +105,7 @@ pub const SESSION_TIMEOUT_MS_DEFAULT: u32 = 10_000;
 pub const GROUP_EXPIRY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 
 const _: () = assert!(RECORD_BYTES_DEFAULT <= RECORD_BYTES_MAX);
+const _: () = assert!(GROUP_COMMAND_BYTES_MAX <= BATCH_BYTES_MAX);
 const _: () = assert!(RECORD_HEADERS_MAX <= BATCH_HEADERS_MAX);
 const _: () = assert!(BATCH_BYTES_MAX < GRPC_MESSAGE_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX < BATCH_DECOMPRESSED_BYTES_MAX);

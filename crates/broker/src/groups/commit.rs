@@ -12,7 +12,7 @@ use flotilla_types::{
     ErrorCode, Generation, GroupId, MemberId, Offset, PartitionId, PartitionIndex, TopicName,
 };
 use futures::StreamExt;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -21,9 +21,11 @@ use super::route::GroupCall;
 use crate::errors;
 use crate::node::Node;
 use crate::origin::Origin;
+use crate::router::Located;
 
-/// How long the leader of a partition may take to say how far its log goes.
-const CHECK_LIMIT: Duration = Duration::from_secs(5);
+/// How long the leaders of the partitions may take to say how far their logs go. A partition that has
+/// no leader for the moment shall not hold up the offset commits of the others.
+const CHECK_LIMIT: Duration = Duration::from_millis(500);
 /// Partitions that are checked at a time.
 const CHECKS_MAX: usize = 64;
 
@@ -53,8 +55,9 @@ impl GroupCall for v1::CommitOffsetsRequest {
                 self.offsets.len()
             )));
         }
+        let deadline = Instant::now() + CHECK_LIMIT;
         let checked = futures::stream::iter(self.offsets.clone())
-            .map(|commit| check(node.clone(), commit))
+            .map(|commit| check(node.clone(), commit, deadline))
             .buffered(CHECKS_MAX);
         let checked: Vec<Result<OffsetCommit, ApiError>> = checked.collect().await;
         let sound: Vec<_> = checked.iter().flatten().cloned().collect();
@@ -99,7 +102,11 @@ impl GroupCall for v1::CommitOffsetsRequest {
 }
 
 /// A commit about a partition and an offset that there are.
-async fn check(node: Arc<Node>, commit: v1::OffsetCommit) -> Result<OffsetCommit, ApiError> {
+async fn check(
+    node: Arc<Node>,
+    commit: v1::OffsetCommit,
+    deadline: Instant,
+) -> Result<OffsetCommit, ApiError> {
     if commit.metadata.len() > OFFSET_METADATA_BYTES_MAX {
         return Err(invalid(format!(
             "the text beside an offset has at most {OFFSET_METADATA_BYTES_MAX} bytes, this one has \
@@ -116,24 +123,7 @@ async fn check(node: Arc<Node>, commit: v1::OffsetCommit) -> Result<OffsetCommit
         return Err(errors::another_topic(&name, meant, located.topic));
     }
     let offset = Offset::new(commit.offset);
-    let here = node.raft.partition(located.group);
-    // What this node has applied is there, whoever leads.
-    if here.is_none_or(|partition| partition.high_watermark() < offset) {
-        let deadline = Instant::now() + CHECK_LIMIT;
-        let ask = |spec| node.offset_at_leader(&located, spec, Origin::default(), deadline);
-        let high_watermark = ask(OffsetSpec::Latest).await?;
-        if high_watermark < offset {
-            let range = OffsetRange {
-                log_start: ask(OffsetSpec::Earliest).await?,
-                high_watermark,
-            };
-            let message = format!(
-                "offset {offset} of {name}/{} is above the high watermark, {high_watermark}",
-                commit.partition
-            );
-            return Err(ApiError::new(ErrorCode::OffsetOutOfRange, message).with_offsets(range));
-        }
-    }
+    require_below_end(&node, &located, offset, deadline).await?;
     Ok(OffsetCommit {
         partition: PartitionId {
             topic: located.topic,
@@ -143,4 +133,42 @@ async fn check(node: Arc<Node>, commit: v1::OffsetCommit) -> Result<OffsetCommit
         offset,
         metadata: commit.metadata,
     })
+}
+
+/// Refuses an offset above the high watermark. One whose leader cannot say is taken: the member has
+/// read up to there.
+async fn require_below_end(
+    node: &Node,
+    located: &Located,
+    offset: Offset,
+    deadline: Instant,
+) -> Result<(), ApiError> {
+    let here = node.raft.partition(located.group);
+    // What this node has applied is there, whoever leads.
+    if here.is_some_and(|partition| offset <= partition.high_watermark()) {
+        return Ok(());
+    }
+    let ask = |spec| node.offset_at_leader(located, spec, Origin::default(), deadline);
+    let ends = async {
+        Ok((
+            ask(OffsetSpec::Earliest).await?,
+            ask(OffsetSpec::Latest).await?,
+        ))
+    };
+    let ends: Result<Result<_, ApiError>, _> = timeout_at(deadline, ends).await;
+    let Ok(Ok((log_start, high_watermark))) = ends else {
+        return Ok(());
+    };
+    if offset <= high_watermark {
+        return Ok(());
+    }
+    let message = format!(
+        "offset {offset} of {}/{} is above the high watermark, {high_watermark}",
+        located.name, located.index
+    );
+    let range = OffsetRange {
+        log_start,
+        high_watermark,
+    };
+    Err(ApiError::new(ErrorCode::OffsetOutOfRange, message).with_offsets(range))
 }

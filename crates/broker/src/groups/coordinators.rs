@@ -21,7 +21,14 @@ impl Node {
         let command = MetadataCommand::CreateCoordinators {
             replication_factor: self.default_replication_factor(),
         };
-        let proposed = self.propose(&command, deadline).await?;
+        let proposed = match self.propose(&command, deadline).await {
+            // The nodes are still on their way.
+            Err(error) if error.code == ErrorCode::NotEnoughNodes => {
+                let message = format!("the coordinators have no place yet: {error}");
+                return Err(ApiError::new(ErrorCode::LeaderNotAvailable, message));
+            }
+            proposed => proposed?,
+        };
         self.wait_for_version(proposed.version, deadline).await?;
         let state = self.state();
         let placed = state.coordinator_of(group).cloned();

@@ -33,6 +33,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 impl GroupCall for v1::GetCommittedOffsetsRequest {
     type Answer = v1::GetCommittedOffsetsResponse;
     const MAY_REPEAT: bool = true;
+    const ONLY_READS: bool = true;
 
     fn group_id(&self) -> &str {
         &self.group_id
@@ -65,6 +66,7 @@ impl GroupCall for v1::GetCommittedOffsetsRequest {
 impl GroupCall for v1::DescribeGroupRequest {
     type Answer = v1::DescribeGroupResponse;
     const MAY_REPEAT: bool = true;
+    const ONLY_READS: bool = true;
 
     fn group_id(&self) -> &str {
         &self.group_id

@@ -9,7 +9,7 @@ use flotilla_raft::Coordinator;
 use flotilla_state::groups::{CoordinatorState, GroupCommand};
 use flotilla_state::metadata::MetadataState;
 use flotilla_types::limits::GROUP_EXPIRY_MS;
-use flotilla_types::{GroupId, LeaderEpoch, RaftGroupId, TopicId};
+use flotilla_types::{Generation, GroupId, LeaderEpoch, RaftGroupId, TopicId};
 use futures::future::join_all;
 use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -23,13 +23,14 @@ const TICK: Duration = Duration::from_millis(250);
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long one coordinator may take at a time.
-const KEEP_LIMIT: Duration = Duration::from_secs(5);
+const KEEP_LIMIT: Duration = Duration::from_secs(2);
 
 /// What a group's partitions were distributed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Basis {
     epoch: LeaderEpoch,
     membership_version: u64,
+    generation: Generation,
     metadata_version: u64,
 }
 
@@ -37,6 +38,8 @@ struct Keeper {
     node: Arc<Node>,
     /// Groups are looked at again only when their members or the metadata have changed.
     distributed: Mutex<HashMap<(RaftGroupId, GroupId), Basis>>,
+    /// The leadership, and the version of the metadata, by which deleted topics were forgotten.
+    swept: Mutex<HashMap<RaftGroupId, (LeaderEpoch, u64)>>,
 }
 
 /// Runs until the node stops.
@@ -46,6 +49,7 @@ pub(crate) async fn run(node: Arc<Node>) {
     let keeper = Keeper {
         node: node.clone(),
         distributed: Mutex::default(),
+        swept: Mutex::default(),
     };
     let mut expired_at = Instant::now();
     loop {
@@ -88,7 +92,7 @@ impl Keeper {
             return;
         }
         self.end_silent(coordinator, epoch).await;
-        self.forget_deleted_topics(coordinator).await;
+        self.forget_deleted_topics(coordinator, epoch).await;
         self.distribute(coordinator, epoch).await;
         if looks_for_idle && coordinator.look(has_empty_group) {
             let command = GroupCommand::ExpireGroups {
@@ -115,12 +119,18 @@ impl Keeper {
         }
     }
 
-    async fn forget_deleted_topics(&self, coordinator: &Coordinator) {
+    async fn forget_deleted_topics(&self, coordinator: &Coordinator, epoch: LeaderEpoch) {
         let metadata = self.node.state();
-        let deleted = coordinator.look(|state| deleted_topics(state, &metadata));
-        if deleted.is_empty() {
+        let (led, now) = (coordinator.raft_group(), (epoch, metadata.version()));
+        if self.swept.lock().get(&led) == Some(&now) {
             return;
         }
+        let deleted = coordinator.look(|state| deleted_topics(state, &metadata));
+        if deleted.is_empty() {
+            self.swept.lock().insert(led, now);
+            return;
+        }
+        // The next look finds out whether it worked.
         let topics = deleted.into_iter().collect();
         propose(coordinator, &GroupCommand::ForgetTopics { topics }).await;
     }
@@ -140,19 +150,24 @@ impl Keeper {
         epoch: LeaderEpoch,
     ) -> Vec<(GroupId, Basis)> {
         let metadata_version = self.node.state().version();
-        let distributed = self.distributed.lock();
+        let led = coordinator.raft_group();
+        let mut distributed = self.distributed.lock();
         coordinator.look(|state| {
+            distributed.retain(|(coordinator, id), _| {
+                let mut group = state.group(id).into_iter();
+                *coordinator != led || group.any(|group| !group.members().is_empty())
+            });
             let groups = state.groups();
             let populated = groups.filter(|(_, group)| !group.members().is_empty());
             let bases = populated.map(|(id, group)| {
                 let basis = Basis {
                     epoch,
                     membership_version: group.membership_version(),
+                    generation: group.generation(),
                     metadata_version,
                 };
                 (id.clone(), basis)
             });
-            let led = coordinator.raft_group();
             let is_due =
                 |(id, basis): &(GroupId, Basis)| distributed.get(&(led, id.clone())) != Some(basis);
             bases.filter(is_due).collect()

@@ -8,15 +8,15 @@ use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::Coordinator;
 use flotilla_state::groups::{GroupCommand, GroupOutcome, Subscription};
 use flotilla_types::limits::{
-    NAME_BYTES_MAX, SESSION_TIMEOUT_MS_DEFAULT, SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN,
-    SUBSCRIPTION_PATTERN_BYTES_MAX, SUBSCRIPTION_TOPICS_MAX,
+    GROUP_COMMAND_BYTES_MAX, NAME_BYTES_MAX, SESSION_TIMEOUT_MS_DEFAULT, SESSION_TIMEOUT_MS_MAX,
+    SESSION_TIMEOUT_MS_MIN, SUBSCRIPTION_PATTERN_BYTES_MAX, SUBSCRIPTION_TOPICS_MAX,
 };
 use flotilla_types::{ErrorCode, GroupId, MemberId, TopicName};
 use tokio::time::{Instant, timeout_at};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-use super::messages::{assignment_message, read_held};
+use super::messages::{assignment_message, knows_topics_of, read_held};
 use super::rebalance::{matcher, rebalance};
 use super::route::{GroupCall, not_leader};
 use crate::errors;
@@ -74,6 +74,7 @@ impl GroupCall for v1::JoinGroupRequest {
 impl GroupCall for v1::HeartbeatRequest {
     type Answer = v1::HeartbeatResponse;
     const MAY_REPEAT: bool = true;
+    const ONLY_READS: bool = true;
 
     fn group_id(&self) -> &str {
         &self.group_id
@@ -175,6 +176,13 @@ pub(super) async fn propose(
     coordinator: &Coordinator,
     command: &GroupCommand,
 ) -> Result<GroupOutcome, ApiError> {
+    let bytes = command.encode().len();
+    if bytes > GROUP_COMMAND_BYTES_MAX {
+        return Err(invalid(format!(
+            "the request takes {bytes} bytes of the coordinator's log, and {GROUP_COMMAND_BYTES_MAX} \
+             is the most: send it in parts"
+        )));
+    }
     let outcome = coordinator.propose(command).await;
     match outcome.map_err(|error| errors::from_propose(&error))? {
         GroupOutcome::Rejected(rejection) => Err(errors::from_group_rejection(&rejection)),
@@ -223,6 +231,10 @@ fn assignment_of(
     coordinator.look(|state| {
         let known = state.group(id).and_then(|group| group.member(member));
         let known = known.ok_or_else(|| errors::unknown_member(id, member))?;
+        if !knows_topics_of(&metadata, known) {
+            let message = "this node lags behind the cluster's metadata: try again in a moment";
+            return Err(ApiError::new(ErrorCode::LeaderNotAvailable, message));
+        }
         Ok(assignment_message(&metadata, known))
     })
 }

@@ -5,6 +5,13 @@ use flotilla_state::groups::{Group, Member, Subscription};
 use flotilla_state::metadata::MetadataState;
 use flotilla_types::{Generation, PartitionId, PartitionIndex, TopicId};
 
+/// Whether this node knows all topics that a member holds partitions of, or knows that they were
+/// deleted. One that lags behind would leave out what is there.
+pub(super) fn knows_topics_of(metadata: &MetadataState, member: &Member) -> bool {
+    let mut topics = member.holdings().map(|(partition, _)| partition.topic);
+    topics.all(|topic| metadata.topic(topic).is_some() || metadata.was_deleted(topic))
+}
+
 /// Partitions of topics that were deleted are left out.
 pub(super) fn assignment_message(metadata: &MetadataState, member: &Member) -> v1::Assignment {
     let held = |holdings: &std::collections::BTreeMap<PartitionId, Generation>| {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flotilla_raft::Coordinator;
-use flotilla_state::groups::{Group, GroupCommand, GroupOutcome, Subscription, assignment};
+use flotilla_state::groups::{GroupCommand, GroupOutcome, Subscription, assignment};
 use flotilla_state::metadata::{MetadataState, Topic};
 use flotilla_types::{GroupId, MemberId, PartitionId, PartitionIndex};
 use regex::{Regex, RegexBuilder};
@@ -15,6 +15,7 @@ use crate::node::Node;
 const PATTERN_SIZE_MAX: usize = 1 << 20;
 
 type Shares = BTreeMap<MemberId, BTreeSet<PartitionId>>;
+type Subscriptions = Vec<(MemberId, Subscription)>;
 
 /// Distributes a group's partitions among its members, if that changes anything. False if it has to
 /// be tried again, which is the keeper's business.
@@ -22,16 +23,17 @@ pub(super) async fn rebalance(node: &Node, coordinator: &Coordinator, id: &Group
     let metadata = node.state();
     let read = coordinator.look(|state| {
         let group = state.group(id)?;
-        let wanted = wanted(&metadata, group);
-        Some((
-            group.membership_version(),
-            wanted,
-            group.current_of_members(),
-        ))
+        let members = group.members().iter();
+        let subscriptions: Subscriptions = members
+            .map(|(member, known)| (member.clone(), known.subscription.clone()))
+            .collect();
+        let current = group.current_of_members();
+        Some((group.membership_version(), subscriptions, current))
     });
-    let Some((based_on, wanted, current)) = read else {
+    let Some((based_on, subscriptions, current)) = read else {
         return true;
     };
+    let wanted = wanted(&metadata, &subscriptions);
     let shares = assignment::assign(&wanted, &current);
     if shares == current {
         return true;
@@ -58,11 +60,10 @@ pub(super) async fn rebalance(node: &Node, coordinator: &Coordinator, id: &Group
 }
 
 /// What each member subscribes to, as the topics are now.
-fn wanted(metadata: &MetadataState, group: &Group) -> Shares {
+fn wanted(metadata: &MetadataState, subscriptions: &Subscriptions) -> Shares {
     let mut matched: BTreeMap<&str, BTreeSet<PartitionId>> = BTreeMap::new();
-    let members = group.members().iter();
-    let wanted = members.map(|(id, member)| {
-        let partitions = match &member.subscription {
+    let wanted = subscriptions.iter().map(|(id, subscription)| {
+        let partitions = match subscription {
             Subscription::Topics(topics) => {
                 let topics = topics.iter().filter_map(|name| metadata.topic_named(name));
                 topics.flat_map(partitions_of).collect()

@@ -26,6 +26,9 @@ pub(super) trait GroupCall: Clone + Send + Sync + 'static {
 
     /// Sent twice, it does what it does once.
     const MAY_REPEAT: bool;
+    /// It proposes nothing that a deposed leader would fail with, so that leadership has to be
+    /// confirmed first.
+    const ONLY_READS: bool = false;
 
     fn group_id(&self) -> &str;
 
@@ -97,7 +100,10 @@ async fn carry_out<C: GroupCall>(
     call: C,
     coordinator: &Coordinator,
 ) -> Result<C::Answer, ApiError> {
-    let settled = coordinator.wait_settled().await;
+    let settled = match C::ONLY_READS {
+        true => coordinator.wait_confirmed().await,
+        false => coordinator.wait_settled().await,
+    };
     settled.map_err(|error| errors::from_propose(&error))?;
     call.carry_out(node, coordinator).await
 }

@@ -232,7 +232,9 @@ impl Session {
             let sent_at = Instant::now();
             let lost_at = self.quiet_since + beating.session_timeout;
             let request = beating.heartbeat(&self.config, has_failed);
-            let limit = Duration::from_millis(request.max_wait_ms.into()) + HEARTBEAT_GRACE;
+            let wait = Duration::from_millis(request.max_wait_ms.into());
+            // After two attempts at silent nodes there is time for a third, before the session ends.
+            let limit = wait + HEARTBEAT_GRACE.min(beating.session_timeout / 8);
             let send = |channel, limit| {
                 let request = within(limit, request.clone());
                 async move { groups_client(channel).heartbeat(request).await }
