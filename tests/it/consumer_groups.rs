@@ -151,16 +151,9 @@ async fn a_group_outlives_its_coordinator() {
     watcher.assert_nothing_was_shared().await;
 }
 
-struct Idle {
-    consumer: GroupConsumer,
-}
-
-impl Idle {
-    fn start(client: &Client, topic: &TopicName) -> Self {
-        let config = GroupConfig::new(billing(), Subscription::Topics(vec![topic.clone()]));
-        let consumer = client.group_consumer(config).unwrap();
-        Self { consumer }
-    }
+fn member(client: &Client, topic: &TopicName) -> GroupConsumer {
+    let config = GroupConfig::new(billing(), Subscription::Topics(vec![topic.clone()]));
+    client.group_consumer(config).unwrap()
 }
 
 /// Goal: a group of 50 members over 100 partitions is settled within seconds of a join or a leave, and
@@ -172,14 +165,14 @@ async fn fifty_members_settle_soon_after_one_joins_or_leaves() {
     let topic = name("orders");
     create(&client, &topic, 100, 1).await;
     let mut members: Vec<_> = (0..50)
-        .map(|_| tokio::spawn(poll_for_ever(Idle::start(&client, &topic))))
+        .map(|_| tokio::spawn(poll_for_ever(member(&client, &topic))))
         .collect();
     let before = wait_until_settled(&client, &billing(), (50, 100)).await;
     assert!(before.values().all(|held| held.len() == 2), "{before:?}");
 
     phase("one joins");
     let began = Instant::now();
-    members.push(tokio::spawn(poll_for_ever(Idle::start(&client, &topic))));
+    members.push(tokio::spawn(poll_for_ever(member(&client, &topic))));
     let joined = wait_until_settled(&client, &billing(), (51, 100)).await;
     phase(format_args!(
         "settled after {} ms",
@@ -193,10 +186,10 @@ async fn fifty_members_settle_soon_after_one_joins_or_leaves() {
     phase("one is closed");
     let began = Instant::now();
     members.pop().unwrap().abort();
-    let mut leaver = Idle::start(&client, &topic);
-    leaver.consumer.poll(0).await.unwrap();
+    let mut leaver = member(&client, &topic);
+    leaver.poll(0).await.unwrap();
     wait_until_settled(&client, &billing(), (52, 100)).await;
-    leaver.consumer.close().await.unwrap();
+    leaver.close().await.unwrap();
     phase(format_args!(
         "left after {} ms",
         began.elapsed().as_millis()
@@ -208,9 +201,9 @@ async fn fifty_members_settle_soon_after_one_joins_or_leaves() {
     ));
 }
 
-async fn poll_for_ever(mut idle: Idle) {
+async fn poll_for_ever(mut member: GroupConsumer) {
     loop {
-        let polled = idle.consumer.poll(100).await;
+        let polled = member.poll(100).await;
         assert!(polled.is_ok_and(|records| records.is_empty()));
     }
 }

@@ -84,6 +84,14 @@ impl ClientError {
         }
     }
 
+    /// As what a node said, or could have said.
+    pub(crate) fn into_api_error(self) -> ApiError {
+        match self.api_error() {
+            Some(error) => error.clone(),
+            None => ApiError::new(self.code(), self.to_string()),
+        }
+    }
+
     /// A node answered, but not with what the API promises.
     pub(crate) fn missing(what: &str) -> Self {
         ApiError::new(

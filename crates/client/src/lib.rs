@@ -39,6 +39,7 @@ mod deadline;
 mod error;
 mod groups;
 mod metadata;
+mod partition_name;
 mod producer;
 
 pub use admin::{
@@ -51,9 +52,8 @@ pub use client::Client;
 pub use config::ClientConfig;
 pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord, OutOfRange, Until};
 pub use error::ClientError;
-pub use groups::{
-    CommittedOffset, GroupConfig, GroupConsumer, HeldPartition, PartitionName, Subscription,
-};
+pub use groups::{CommittedOffset, GroupConfig, GroupConsumer, HeldPartition, Subscription};
+pub use partition_name::PartitionName;
 pub use producer::{Delivered, Delivery, Producer, ProducerConfig, ProducerRecord};
 
 pub use flotilla_protocol::{ApiError, ErrorFacts, LeaderHint, OffsetRange, OffsetSpec};

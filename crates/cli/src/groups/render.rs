@@ -1,7 +1,6 @@
 //! Consumer groups as tables and as JSON.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 
 use flotilla_client::{
     GroupDescription, GroupMember, GroupSummary, HeldPartition, PartitionLag, Subscription,
@@ -12,7 +11,7 @@ use super::arguments::ResetArgs;
 use super::reset::Step;
 use crate::Output;
 use crate::failure::Failure;
-use crate::output::{OutputFormat, Table};
+use crate::output::{OutputFormat, Table, or_dash};
 
 #[derive(Serialize)]
 struct SummaryJson<'a> {
@@ -216,10 +215,6 @@ fn describe_held(member: &GroupMember) -> String {
         format!("{topic}/{}", partitions.join(","))
     });
     topics.collect::<Vec<_>>().join(" ")
-}
-
-fn or_dash(value: Option<impl Display>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
 fn summary_json(group: &GroupSummary) -> SummaryJson<'_> {

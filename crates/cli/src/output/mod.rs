@@ -14,7 +14,7 @@ use crate::failure::Failure;
 
 #[cfg(test)]
 pub(crate) use captured::Captured;
-pub(crate) use table::Table;
+pub(crate) use table::{Table, or_dash};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+/// A cell; a dash for what is not known.
+pub(crate) fn or_dash(value: Option<impl fmt::Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
 /// Rows under a heading. Columns of numbers are flush right, others flush left.
 pub(crate) struct Table<const COLUMNS: usize> {
     heading: [&'static str; COLUMNS],

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::Output;
 use crate::failure::Failure;
-use crate::output::{OutputFormat, Table};
+use crate::output::{OutputFormat, Table, or_dash};
 
 #[derive(Serialize)]
 struct SummaryJson<'a> {
@@ -178,10 +178,6 @@ fn placement(partition: &TopicPartition) -> [String; 4] {
         or_dash(leader.map(|leader| leader.epoch.get())),
         join_nodes(&partition.replicas),
     ]
-}
-
-fn or_dash(number: Option<u64>) -> String {
-    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
 }
 
 fn log_of<'a>(

@@ -9,7 +9,7 @@ use flotilla_types::{GroupId, MemberId, Offset, PartitionIndex, Timestamp, Topic
 use tokio::time::{Instant, timeout_at};
 
 use super::{Admin, GroupDescription};
-use crate::groups::PartitionName;
+use crate::PartitionName;
 use crate::{ClientError, Consumer, ConsumerConfig, OutOfRange, Until};
 
 /// Partitions of which the oldest waiting records are read at a time.

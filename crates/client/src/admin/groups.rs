@@ -8,9 +8,10 @@ use flotilla_types::{Generation, GroupId, MemberId, NodeId, Offset, TopicName};
 
 use super::Admin;
 use crate::ClientError;
+use crate::PartitionName;
 use crate::client::{Repeat, within};
 use crate::groups::offsets::{self, CommittedOffset, groups_client};
-use crate::groups::{Assignment, HeldPartition, PartitionName, Subscription};
+use crate::groups::{Assignment, HeldPartition, Subscription};
 
 /// A line of the list of consumer groups.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,24 +2,17 @@
 
 use std::collections::VecDeque;
 
-use flotilla_types::{Offset, PartitionIndex, RecordBatch, TopicName};
+use flotilla_types::{Offset, RecordBatch};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::ClientError;
-
-/// One partition of one topic.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Source {
-    pub(super) topic: TopicName,
-    pub(super) partition: PartitionIndex,
-}
+use crate::{ClientError, PartitionName};
 
 /// Increases with each assignment and seek: what an older one has fetched is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Assignment(pub(super) u64);
 
 pub(super) struct Fetched {
-    pub(super) source: Source,
+    pub(super) source: PartitionName,
     pub(super) assignment: Assignment,
     pub(super) event: Event,
 }

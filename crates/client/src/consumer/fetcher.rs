@@ -14,13 +14,13 @@ use tonic::Streaming;
 use tracing::debug;
 
 use super::config::{ConsumerConfig, OutOfRange, Until};
-use super::fetched::{Assignment, Batches, Event, Fetched, Source};
-use crate::ClientError;
+use super::fetched::{Assignment, Batches, Event, Fetched};
 use crate::backoff::Backoff;
 use crate::channels::read_status;
 use crate::client::Core;
 use crate::deadline;
 use crate::metadata::UNKNOWN_TOPIC_PATIENCE;
+use crate::{ClientError, PartitionName};
 
 /// A node that follows for us says something at least this often, or four times in the time after
 /// which the consumer wants to hear of trouble. After twice as long the stream counts as broken.
@@ -32,7 +32,7 @@ const LOOK_UP_MIN: Duration = Duration::from_millis(250);
 pub(super) struct Fetcher {
     pub(super) core: Arc<Core>,
     pub(super) config: ConsumerConfig,
-    pub(super) source: Source,
+    pub(super) source: PartitionName,
     pub(super) assignment: Assignment,
     /// Of the topic that is read: another one of its name is another log. Known once it was looked up.
     pub(super) topic_id: Option<TopicId>,
@@ -101,10 +101,10 @@ impl Fetcher {
 
     /// Opens the stream, and says to which node.
     async fn open(&mut self) -> Result<(String, Streaming<v1::FetchResponse>), ApiError> {
-        let Source { topic, partition } = &self.source;
+        let PartitionName { topic, partition } = &self.source;
         let metadata = &self.core.metadata;
         let view = metadata.topic(topic, self.look_up_deadline()).await;
-        let id = view.map_err(as_api_error)?.id();
+        let id = view.map_err(ClientError::into_api_error)?.id();
         if *self.topic_id.get_or_insert(id) != id {
             return Err(ApiError::new(
                 ErrorCode::UnknownTopic,
@@ -117,7 +117,11 @@ impl Fetcher {
                 format!("no leader of {topic}/{partition} is known"),
             ));
         };
-        let channel = self.core.channels.get(&address).map_err(as_api_error)?;
+        let channel = self
+            .core
+            .channels
+            .get(&address)
+            .map_err(ClientError::into_api_error)?;
         let mut client =
             FetchClient::new(channel).max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX);
         match timeout(2 * self.silence_max(), client.fetch(self.request())).await {
@@ -218,7 +222,7 @@ impl Fetcher {
 
     /// Makes ready for the next attempt, or returns the error if none can help.
     async fn recover(&mut self, error: ApiError) -> Result<(), Break> {
-        let Source { topic, partition } = &self.source;
+        let PartitionName { topic, partition } = &self.source;
         debug!(%topic, %partition, code = %error.code, message = error.message, "fetch failed");
         if error.code == ErrorCode::OffsetOutOfRange {
             self.position = match self.config.out_of_range {
@@ -285,11 +289,4 @@ fn read_batches(mut bytes: Bytes) -> Result<VecDeque<RecordBatch>, BatchError> {
 
 fn broken(message: &str) -> Break {
     Break::Failed(ApiError::new(ErrorCode::ResultUnknown, message))
-}
-
-fn as_api_error(error: ClientError) -> ApiError {
-    match error.api_error() {
-        Some(error) => error.clone(),
-        None => ApiError::new(error.code(), error.to_string()),
-    }
 }

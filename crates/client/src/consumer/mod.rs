@@ -24,11 +24,11 @@ use tokio_util::task::AbortOnDropHandle;
 pub use config::{ConsumerConfig, OutOfRange, Until};
 pub use record::ConsumerRecord;
 
-use self::fetched::{Assignment, Batches, Event, Fetched, Source};
+use self::fetched::{Assignment, Batches, Event, Fetched};
 use self::fetcher::Fetcher;
-use crate::ClientError;
 use crate::backoff::Backoff;
 use crate::client::Core;
+use crate::{ClientError, PartitionName};
 
 /// Answers that wait for `poll`. Their payloads are bounded by `prefetch_bytes`.
 const QUEUE_MAX: usize = 256;
@@ -42,7 +42,7 @@ const QUEUE_MAX: usize = 256;
 pub struct Consumer {
     core: Arc<Core>,
     config: ConsumerConfig,
-    assigned: HashMap<Source, Assigned>,
+    assigned: HashMap<PartitionName, Assigned>,
     assignments_made: u64,
     queue: mpsc::Receiver<Fetched>,
     /// For the fetchers.
@@ -64,7 +64,7 @@ struct Assigned {
 
 /// Batches of one answer, decoded one by one.
 struct Current {
-    source: Source,
+    source: PartitionName,
     batches: Batches,
     /// Of the batch that was taken off last.
     records: std::vec::IntoIter<Record>,
@@ -90,7 +90,7 @@ impl Consumer {
     /// Reads this partition from `start` on, besides those that are assigned already. If it is one
     /// of them, this is a [`seek`](Self::seek).
     pub fn assign(&mut self, topic: &TopicName, partition: PartitionIndex, start: OffsetSpec) {
-        let source = Source {
+        let source = PartitionName {
             topic: topic.clone(),
             partition,
         };
@@ -105,7 +105,7 @@ impl Consumer {
         start: OffsetSpec,
     ) {
         let (name, id) = topic;
-        let source = Source {
+        let source = PartitionName {
             topic: name.clone(),
             partition,
         };
@@ -136,7 +136,7 @@ impl Consumer {
 
     /// Reads the partition no more.
     pub fn unassign(&mut self, topic: &TopicName, partition: PartitionIndex) {
-        let source = Source {
+        let source = PartitionName {
             topic: topic.clone(),
             partition,
         };
@@ -147,7 +147,7 @@ impl Consumer {
     /// The offset of the next record that this partition will give. `None` until that is known:
     /// with `earliest`, `latest` or a timestamp it has to be looked up first.
     pub fn position(&self, topic: &TopicName, partition: PartitionIndex) -> Option<Offset> {
-        let source = Source {
+        let source = PartitionName {
             topic: topic.clone(),
             partition,
         };
@@ -181,7 +181,12 @@ impl Consumer {
         })
     }
 
-    fn assign_source(&mut self, source: Source, topic_id: Option<TopicId>, start: OffsetSpec) {
+    fn assign_source(
+        &mut self,
+        source: PartitionName,
+        topic_id: Option<TopicId>,
+        start: OffsetSpec,
+    ) {
         self.drop_current_of(&source);
         self.assignments_made += 1;
         let assignment = Assignment(self.assignments_made);
@@ -257,7 +262,7 @@ impl Consumer {
         while records.len() < count
             && let Some(record) = current.next_decoded()
         {
-            let Source { topic, partition } = &current.source;
+            let PartitionName { topic, partition } = &current.source;
             records.push(ConsumerRecord::new(topic.clone(), *partition, record));
         }
         if let (Some(assigned), Some(last)) =
@@ -324,7 +329,7 @@ impl Consumer {
         assigned.all(|assigned| assigned.fetcher.is_none())
     }
 
-    fn drop_current_of(&mut self, source: &Source) {
+    fn drop_current_of(&mut self, source: &PartitionName) {
         self.current.take_if(|current| current.source == *source);
     }
 }

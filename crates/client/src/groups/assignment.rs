@@ -3,8 +3,8 @@
 use flotilla_protocol::{ApiError, v1};
 use flotilla_types::{Generation, PartitionIndex, TopicId, TopicName};
 
-use super::partition_name::PartitionName;
 use crate::ClientError;
+use crate::PartitionName;
 
 /// A partition of which a member was told that it is its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

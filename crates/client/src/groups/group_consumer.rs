@@ -14,8 +14,8 @@ use super::attention::Attention;
 use super::config::GroupConfig;
 use super::holdings::{Holdings, OffsetCommit};
 use super::offsets;
-use super::partition_name::PartitionName;
 use super::session::{Command, Session, SessionView, Standing};
+use crate::PartitionName;
 use crate::client::Core;
 use crate::{ClientError, Consumer, ConsumerRecord};
 

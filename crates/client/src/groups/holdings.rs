@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use flotilla_types::{Generation, MemberId, Offset, TopicId};
 
 use super::assignment::{Assignment, HeldPartition};
-use super::partition_name::PartitionName;
+use crate::PartitionName;
 
 /// Who the member is, and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use flotilla_types::{Generation, MemberId, Offset, PartitionIndex, TopicId, Topi
 
 use super::assignment::{Assignment, HeldPartition};
 use super::holdings::{Holdings, Membership};
-use super::partition_name::PartitionName;
+use crate::PartitionName;
 
 fn name(partition: u32) -> PartitionName {
     let topic = TopicName::parse("orders").unwrap();

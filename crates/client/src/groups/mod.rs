@@ -17,7 +17,6 @@ mod holdings;
 #[cfg(test)]
 mod holdings_test;
 pub(crate) mod offsets;
-mod partition_name;
 mod session;
 
 pub(crate) use assignment::Assignment;
@@ -25,4 +24,3 @@ pub use assignment::HeldPartition;
 pub use config::{GroupConfig, Subscription};
 pub use group_consumer::GroupConsumer;
 pub use offsets::CommittedOffset;
-pub use partition_name::PartitionName;

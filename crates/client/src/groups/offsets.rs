@@ -11,8 +11,8 @@ use flotilla_types::{
 use tokio::time::Instant;
 use tonic::transport::Channel;
 
-use super::partition_name::PartitionName;
 use crate::ClientError;
+use crate::PartitionName;
 use crate::client::{Core, Repeat, within};
 
 /// What a group has committed for one partition.

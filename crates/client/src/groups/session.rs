@@ -184,7 +184,7 @@ impl Session {
                 }
                 Err(error) if !error.is_retryable() => return Err(error),
                 Err(error) => {
-                    self.note_trouble(self.config.session_timeout, as_api_error(error));
+                    self.note_trouble(self.config.session_timeout, error.into_api_error());
                 }
             }
             self.backoff.pause().await;
@@ -407,17 +407,10 @@ fn new_member() -> MemberId {
 }
 
 fn read_heartbeat(answer: v1::HeartbeatResponse) -> Result<Assignment, ApiError> {
-    Assignment::read(answer.assignment).map_err(as_api_error)
+    Assignment::read(answer.assignment).map_err(ClientError::into_api_error)
 }
 
 /// The membership has ended.
 fn is_expulsion(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::UnknownGroup | ErrorCode::UnknownMember)
-}
-
-fn as_api_error(error: ClientError) -> ApiError {
-    match error {
-        ClientError::Api(error) => error,
-        other => ApiError::new(other.code(), other.to_string()),
-    }
 }
