@@ -13,7 +13,11 @@ pub(crate) fn may_go_elsewhere(error: &AppendError) -> bool {
     match error {
         AppendError::Propose(ProposeError::NotLeader { .. } | ProposeError::Unsettled { .. })
         | AppendError::Rejected(Rejection::OffsetMismatch { .. }) => true,
-        AppendError::Propose(ProposeError::ResultUnknown { .. } | ProposeError::Stopped { .. })
+        AppendError::Propose(
+            ProposeError::TooLarge { .. }
+            | ProposeError::ResultUnknown { .. }
+            | ProposeError::Stopped { .. },
+        )
         | AppendError::Rejected(
             Rejection::OutOfOrderSequence { .. }
             | Rejection::ProducerFenced { .. }
@@ -37,6 +41,7 @@ pub(crate) fn from_propose(error: &ProposeError) -> ApiError {
             "send it to the leader, or try again in a moment",
         ),
         ProposeError::Unsettled { .. } => (ErrorCode::LeaderNotAvailable, "try again in a moment"),
+        ProposeError::TooLarge { .. } => (ErrorCode::InvalidArgument, "send it in parts"),
         // A group that stops may have let go of a proposal that is in the log.
         ProposeError::ResultUnknown { .. } | ProposeError::Stopped { .. } => (
             ErrorCode::ResultUnknown,
@@ -119,6 +124,13 @@ pub(crate) fn another_topic(name: &TopicName, meant: TopicId, found: TopicId) ->
         format!(
             "topic {name} has the id {found}, not {meant}: it may have been deleted and created again"
         ),
+    )
+}
+
+pub(crate) fn metadata_lags() -> ApiError {
+    ApiError::new(
+        ErrorCode::LeaderNotAvailable,
+        "this node lags behind the cluster's metadata: try again in a moment",
     )
 }
 

@@ -80,7 +80,7 @@ fn next_step(leadership: Leadership, leads: bool, me: NodeId, forwarding: Forwar
 
 /// The replica to ask when there is none here: the leader if it is known, otherwise one that can be
 /// reached, the preferred leader first.
-fn choose_replica(
+pub(crate) fn choose_replica(
     replicas: &[NodeId],
     connected: &[NodeId],
     leader: Option<NodeId>,

@@ -1,14 +1,13 @@
 //! A replica of a coordinator: consumer groups, their members and their committed offsets.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use flotilla_state::groups::{CoordinatorState, GroupCommand, GroupOutcome};
-use flotilla_types::{NodeId, RaftGroupId};
-use openraft::raft::ReadPolicy;
+use flotilla_types::RaftGroupId;
+use flotilla_types::limits::GROUP_COMMAND_BYTES_MAX;
 use tokio::sync::watch;
 
-use crate::group::{Group, Leadership, ProposeError, ReplicaProgress};
+use crate::group::{Group, Leadership, ProposeError};
 use crate::machine::CoordinatorCell;
 use crate::type_config::Reply;
 
@@ -55,17 +54,17 @@ impl Coordinator {
     /// before. Whoever only reads has to ask for it: a leader that is cut off does not notice at once
     /// that there is another one.
     pub async fn wait_confirmed(&self) -> Result<(), ProposeError> {
-        self.group.require_leading()?;
-        let confirmed = self.group.raft.ensure_linearizable(ReadPolicy::ReadIndex);
-        let confirmed = confirmed.await.map(drop);
-        confirmed.map_err(|_| ProposeError::Unsettled {
-            group: self.group.id,
-        })
+        self.group.confirm_leading().await
     }
 
     /// Proposes a command on the leader and waits until it is applied here.
     pub async fn propose(&self, command: &GroupCommand) -> Result<GroupOutcome, ProposeError> {
-        match self.group.propose_and_wait(command.encode().into()).await? {
+        let command = command.encode();
+        let bytes = command.len();
+        if bytes > GROUP_COMMAND_BYTES_MAX {
+            return Err(ProposeError::TooLarge { bytes });
+        }
+        match self.group.propose_and_wait(command.into()).await? {
             Reply::Coordinator(outcome) => Ok(*outcome),
             Reply::Partition(_) | Reply::Metadata(_) | Reply::None => {
                 unreachable!("invariant: a coordinator's command is answered by the coordinator")
@@ -82,16 +81,6 @@ impl Coordinator {
     /// Changes whenever commands have been applied.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.cell.watch_applied_index()
-    }
-
-    /// How far the followers are, if this node leads.
-    pub fn progress(&self) -> Vec<ReplicaProgress> {
-        self.group.progress()
-    }
-
-    /// Hands leadership to another replica; false if it did not get there in time.
-    pub async fn transfer_leader(&self, to: NodeId, limit: Duration) -> bool {
-        self.group.transfer_leader(to, limit).await
     }
 
     pub(crate) fn group(&self) -> &Group {

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flotilla_storage::GroupLog;
+use flotilla_types::limits::GROUP_COMMAND_BYTES_MAX;
 use flotilla_types::{LeaderEpoch, LogIndex, NodeId, RaftGroupId, Term};
 use openraft::async_runtime::{Instant, WatchReceiver};
 use openraft::errors::{ClientWriteError, ForwardReason};
-use openraft::raft::{ClientWriteResult, TransferLeaderRequest};
+use openraft::raft::{ClientWriteResult, ReadPolicy, TransferLeaderRequest};
 use tokio::sync::{oneshot, watch};
 
 use crate::type_config::{Callback, Command, CommittedLeaderId, Raft, Reply, TypeConfig};
@@ -43,6 +44,12 @@ pub enum ProposeError {
     /// It was refused before it entered the log: the leader is not sure that it still leads.
     #[error("raft group {group} has no sure leader at the moment")]
     Unsettled { group: RaftGroupId },
+    /// It was refused before it entered the log: the links between nodes would not carry it.
+    #[error(
+        "the request takes {bytes} bytes of the coordinator's log, and {GROUP_COMMAND_BYTES_MAX} is \
+         the most"
+    )]
+    TooLarge { bytes: usize },
     /// It entered this node's log, and another leader's log may or may not hold it.
     #[error("leadership of raft group {group} changed before the outcome was known")]
     ResultUnknown { group: RaftGroupId },
@@ -110,6 +117,15 @@ impl Group {
                 return None;
             }
         }
+    }
+
+    /// Waits until a majority confirms that this node leads, and it has applied what was committed
+    /// before.
+    pub(crate) async fn confirm_leading(&self) -> Result<(), ProposeError> {
+        self.require_leading()?;
+        let confirmed = self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await;
+        let unsettled = |_| ProposeError::Unsettled { group: self.id };
+        confirmed.map(drop).map_err(unsettled)
     }
 
     /// The term, if this node leads; otherwise who does.

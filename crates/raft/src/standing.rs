@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 
 use flotilla_types::NodeId;
 use openraft::ChangeMembers;
-use openraft::raft::ReadPolicy;
 
 use crate::groups::Replica;
 use crate::type_config::StoredMembership;
@@ -96,13 +95,7 @@ impl Replica {
 
     /// The committed membership, if a majority confirms that this node leads.
     async fn sure_membership(&self) -> Option<StoredMembership> {
-        self.group().leading_term()?;
-        let confirmed = self
-            .group()
-            .raft
-            .ensure_linearizable(ReadPolicy::ReadIndex)
-            .await;
-        confirmed.ok()?;
+        self.group().confirm_leading().await.ok()?;
         Some(self.applied_membership())
     }
 

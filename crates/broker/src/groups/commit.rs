@@ -42,8 +42,8 @@ impl GroupCall for v1::CommitOffsetsRequest {
         self,
         node: &Arc<Node>,
         coordinator: &Coordinator,
+        group: GroupId,
     ) -> Result<Self::Answer, ApiError> {
-        let group = GroupId::parse(&self.group_id)?;
         let member = match self.member_id.is_empty() {
             true => None,
             false => Some(MemberId::parse(&self.member_id)?),
@@ -149,26 +149,24 @@ async fn require_below_end(
         return Ok(());
     }
     let ask = |spec| node.offset_at_leader(located, spec, Origin::default(), deadline);
-    let ends = async {
-        Ok((
-            ask(OffsetSpec::Earliest).await?,
-            ask(OffsetSpec::Latest).await?,
-        ))
+    let range_above = async {
+        let high_watermark = ask(OffsetSpec::Latest).await?;
+        if offset <= high_watermark {
+            return Ok(None);
+        }
+        let log_start = ask(OffsetSpec::Earliest).await?;
+        Ok(Some(OffsetRange {
+            log_start,
+            high_watermark,
+        }))
     };
-    let ends: Result<Result<_, ApiError>, _> = timeout_at(deadline, ends).await;
-    let Ok(Ok((log_start, high_watermark))) = ends else {
+    let range_above: Result<Result<_, ApiError>, _> = timeout_at(deadline, range_above).await;
+    let Ok(Ok(Some(range))) = range_above else {
         return Ok(());
     };
-    if offset <= high_watermark {
-        return Ok(());
-    }
     let message = format!(
-        "offset {offset} of {}/{} is above the high watermark, {high_watermark}",
-        located.name, located.index
+        "offset {offset} of {}/{} is above the high watermark, {}",
+        located.name, located.index, range.high_watermark
     );
-    let range = OffsetRange {
-        log_start,
-        high_watermark,
-    };
     Err(ApiError::new(ErrorCode::OffsetOutOfRange, message).with_offsets(range))
 }

@@ -43,9 +43,10 @@ impl GroupCall for v1::GetCommittedOffsetsRequest {
         self,
         node: &Arc<Node>,
         coordinator: &Coordinator,
+        group: GroupId,
     ) -> Result<Self::Answer, ApiError> {
         let metadata = node.state();
-        let mut offsets = look(coordinator, &self.group_id, |group| {
+        let mut offsets = look(coordinator, &group, |group| {
             offset_messages(&metadata, group)
         })?;
         if !self.topics.is_empty() {
@@ -76,16 +77,15 @@ impl GroupCall for v1::DescribeGroupRequest {
         self,
         node: &Arc<Node>,
         coordinator: &Coordinator,
+        group: GroupId,
     ) -> Result<Self::Answer, ApiError> {
         let metadata = node.state();
-        look(coordinator, &self.group_id, |group| {
-            v1::DescribeGroupResponse {
-                group_id: self.group_id.clone(),
-                generation: group.generation().get(),
-                members: member_messages(&metadata, group),
-                offsets: offset_messages(&metadata, group),
-                coordinator_node_id: node.id.get(),
-            }
+        look(coordinator, &group, |group| v1::DescribeGroupResponse {
+            group_id: self.group_id.clone(),
+            generation: group.generation().get(),
+            members: member_messages(&metadata, group),
+            offsets: offset_messages(&metadata, group),
+            coordinator_node_id: node.id.get(),
         })
     }
 
@@ -109,8 +109,8 @@ impl GroupCall for v1::DeleteGroupRequest {
         self,
         _node: &Arc<Node>,
         coordinator: &Coordinator,
+        group: GroupId,
     ) -> Result<Self::Answer, ApiError> {
-        let group = GroupId::parse(&self.group_id)?;
         let command = GroupCommand::DeleteGroup {
             group: group.clone(),
         };
@@ -129,13 +129,12 @@ impl GroupCall for v1::DeleteGroupRequest {
 
 fn look<T>(
     coordinator: &Coordinator,
-    group: &str,
+    id: &GroupId,
     at: impl FnOnce(&Group) -> T,
 ) -> Result<T, ApiError> {
-    let id = GroupId::parse(group)?;
-    coordinator.look(|state| match state.group(&id) {
+    coordinator.look(|state| match state.group(id) {
         Some(group) => Ok(at(group)),
-        None => Err(errors::unknown_group(&id)),
+        None => Err(errors::unknown_group(id)),
     })
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::Coordinator;
-use flotilla_state::groups::{GroupCommand, GroupOutcome, Subscription};
+use flotilla_state::groups::{CoordinatorState, GroupCommand, GroupOutcome, Member, Subscription};
 use flotilla_types::limits::{
-    GROUP_COMMAND_BYTES_MAX, NAME_BYTES_MAX, SESSION_TIMEOUT_MS_DEFAULT, SESSION_TIMEOUT_MS_MAX,
-    SESSION_TIMEOUT_MS_MIN, SUBSCRIPTION_PATTERN_BYTES_MAX, SUBSCRIPTION_TOPICS_MAX,
+    NAME_BYTES_MAX, SESSION_TIMEOUT_MS_DEFAULT, SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN,
+    SUBSCRIPTION_PATTERN_BYTES_MAX, SUBSCRIPTION_TOPICS_MAX,
 };
 use flotilla_types::{ErrorCode, GroupId, MemberId, TopicName};
 use tokio::time::{Instant, timeout_at};
@@ -34,8 +34,8 @@ impl GroupCall for v1::JoinGroupRequest {
         self,
         node: &Arc<Node>,
         coordinator: &Coordinator,
+        group: GroupId,
     ) -> Result<Self::Answer, ApiError> {
-        let group = GroupId::parse(&self.group_id)?;
         let member = MemberId::parse(&self.member_id)?;
         if self.client_name.len() > NAME_BYTES_MAX {
             return Err(invalid(format!(
@@ -88,8 +88,8 @@ impl GroupCall for v1::HeartbeatRequest {
         self,
         node: &Arc<Node>,
         coordinator: &Coordinator,
+        group: GroupId,
     ) -> Result<Self::Answer, ApiError> {
-        let group = GroupId::parse(&self.group_id)?;
         let member = MemberId::parse(&self.member_id)?;
         let session_timeout = require_member(coordinator, &group, &member)?;
         note(node, coordinator, &group, &member);
@@ -146,8 +146,8 @@ impl GroupCall for v1::LeaveGroupRequest {
         self,
         node: &Arc<Node>,
         coordinator: &Coordinator,
+        group: GroupId,
     ) -> Result<Self::Answer, ApiError> {
-        let group = GroupId::parse(&self.group_id)?;
         let member = MemberId::parse(&self.member_id)?;
         let command = GroupCommand::Leave {
             group: group.clone(),
@@ -176,13 +176,6 @@ pub(super) async fn propose(
     coordinator: &Coordinator,
     command: &GroupCommand,
 ) -> Result<GroupOutcome, ApiError> {
-    let bytes = command.encode().len();
-    if bytes > GROUP_COMMAND_BYTES_MAX {
-        return Err(invalid(format!(
-            "the request takes {bytes} bytes of the coordinator's log, and {GROUP_COMMAND_BYTES_MAX} \
-             is the most: send it in parts"
-        )));
-    }
     let outcome = coordinator.propose(command).await;
     match outcome.map_err(|error| errors::from_propose(&error))? {
         GroupOutcome::Rejected(rejection) => Err(errors::from_group_rejection(&rejection)),
@@ -195,6 +188,15 @@ fn note(node: &Node, coordinator: &Coordinator, group: &GroupId, member: &Member
     node.sessions.note(led, group, member, Instant::now());
 }
 
+fn member_of<'a>(
+    state: &'a CoordinatorState,
+    id: &GroupId,
+    member: &MemberId,
+) -> Result<&'a Member, ApiError> {
+    let known = state.group(id).and_then(|group| group.member(member));
+    known.ok_or_else(|| errors::unknown_member(id, member))
+}
+
 /// The member's session timeout.
 fn require_member(
     coordinator: &Coordinator,
@@ -202,9 +204,10 @@ fn require_member(
     member: &MemberId,
 ) -> Result<Duration, ApiError> {
     coordinator.look(|state| {
-        let group = state.group(id).ok_or_else(|| errors::unknown_group(id))?;
-        let known = group.member(member);
-        let known = known.ok_or_else(|| errors::unknown_member(id, member))?;
+        if state.group(id).is_none() {
+            return Err(errors::unknown_group(id));
+        }
+        let known = member_of(state, id, member)?;
         Ok(Duration::from_millis(known.session_timeout_ms.into()))
     })
 }
@@ -214,11 +217,7 @@ fn assignment_version(
     id: &GroupId,
     member: &MemberId,
 ) -> Result<u64, ApiError> {
-    coordinator.look(|state| {
-        let known = state.group(id).and_then(|group| group.member(member));
-        let known = known.ok_or_else(|| errors::unknown_member(id, member))?;
-        Ok(known.assignment_version)
-    })
+    coordinator.look(|state| Ok(member_of(state, id, member)?.assignment_version))
 }
 
 fn assignment_of(
@@ -229,11 +228,9 @@ fn assignment_of(
 ) -> Result<v1::Assignment, ApiError> {
     let metadata = node.state();
     coordinator.look(|state| {
-        let known = state.group(id).and_then(|group| group.member(member));
-        let known = known.ok_or_else(|| errors::unknown_member(id, member))?;
+        let known = member_of(state, id, member)?;
         if !knows_topics_of(&metadata, known) {
-            let message = "this node lags behind the cluster's metadata: try again in a moment";
-            return Err(ApiError::new(ErrorCode::LeaderNotAvailable, message));
+            return Err(errors::metadata_lags());
         }
         Ok(assignment_message(&metadata, known))
     })

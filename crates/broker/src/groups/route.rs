@@ -17,6 +17,7 @@ use super::coordinators::no_leader;
 use crate::errors;
 use crate::node::Node;
 use crate::origin::Origin;
+use crate::router::choose_replica;
 
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -42,6 +43,7 @@ pub(super) trait GroupCall: Clone + Send + Sync + 'static {
         self,
         node: &Arc<Node>,
         coordinator: &Coordinator,
+        group: GroupId,
     ) -> impl Future<Output = Result<Self::Answer, ApiError>> + Send;
 
     fn pass_on(
@@ -68,7 +70,7 @@ pub(super) async fn route<C: GroupCall>(
     loop {
         let answer = match find_leader(node, &placed, origin, &group, deadline).await {
             Ok(Route::Here(coordinator)) => {
-                let carried_out = carry_out(node, call.clone(), &coordinator);
+                let carried_out = carry_out(node, call.clone(), &coordinator, &group);
                 let in_time = timeout_at(deadline, carried_out).await;
                 in_time.unwrap_or_else(|_| Err(not_in_time(&group)))
             }
@@ -99,13 +101,14 @@ async fn carry_out<C: GroupCall>(
     node: &Arc<Node>,
     call: C,
     coordinator: &Coordinator,
+    group: &GroupId,
 ) -> Result<C::Answer, ApiError> {
     let settled = match C::ONLY_READS {
         true => coordinator.wait_confirmed().await,
         false => coordinator.wait_settled().await,
     };
     settled.map_err(|error| errors::from_propose(&error))?;
-    call.carry_out(node, coordinator).await
+    call.carry_out(node, coordinator, group.clone()).await
 }
 
 async fn ask<C: GroupCall>(
@@ -181,11 +184,7 @@ fn any_replica(node: &Node, placed: &Partition, origin: Origin) -> Option<Route>
     if !origin.may_pass_on() {
         return None;
     }
-    let connected = node.raft.connected_peers();
-    let mut replicas = placed.replicas.iter().copied();
-    replicas
-        .find(|replica| connected.contains(replica))
-        .map(Route::At)
+    choose_replica(&placed.replicas, &node.raft.connected_peers(), None).map(Route::At)
 }
 
 fn not_in_time(group: &GroupId) -> ApiError {

@@ -41,8 +41,8 @@ impl Sessions {
         led.heard.insert((group.clone(), member.clone()), now);
     }
 
-    /// The members that have been silent for too long, and when that will be so of the next one. One
-    /// that this leadership has not heard of yet is silent from now on.
+    /// The members that have been silent for too long. One that this leadership has not heard of yet
+    /// is silent from now on.
     pub(super) fn silent(
         &self,
         coordinator: (RaftGroupId, LeaderEpoch),

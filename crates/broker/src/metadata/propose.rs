@@ -188,10 +188,7 @@ impl Node {
         let applied = state.wait_for(|state| state.version() >= version);
         match timeout_at(deadline, applied).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(ApiError::new(
-                ErrorCode::LeaderNotAvailable,
-                "this node lags behind the cluster's metadata: try again in a moment",
-            )),
+            Ok(Err(_)) | Err(_) => Err(errors::metadata_lags()),
         }
     }
 }
