@@ -4,17 +4,20 @@ use std::error::Error;
 use std::path::PathBuf;
 
 const PROTO_ROOT: &str = "../../proto";
-const FILES: [&str; 8] = [
+const FILES: [&str; 11] = [
     "flotilla/v1/errors.proto",
     "flotilla/v1/metadata.proto",
     "flotilla/v1/records.proto",
     "flotilla/v1/topics.proto",
     "flotilla/v1/cluster.proto",
     "flotilla/v1/groups.proto",
+    "flotilla/v1/jobs.proto",
+    "flotilla/v1/schemas.proto",
+    "flotilla/v1/manifests.proto",
     "flotilla/internal/v1/metadata_link.proto",
     "flotilla/internal/v1/peer.proto",
 ];
-const PUBLIC_FILES: usize = 6;
+const PUBLIC_FILES: usize = 9;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);

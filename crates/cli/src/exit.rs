@@ -72,15 +72,20 @@ Exit codes:
             | ErrorCode::Internal
             | ErrorCode::OffsetOutOfRange
             | ErrorCode::OutOfOrderSequence
+            | ErrorCode::RecordInvalid
             | ErrorCode::StaleGeneration
+            | ErrorCode::StaleToken
             | ErrorCode::UnknownMember
             | ErrorCode::UnknownProducer => Self::Failed,
             ErrorCode::ConfigInvalid
             | ErrorCode::InvalidArgument
             | ErrorCode::InvalidGroupId
+            | ErrorCode::InvalidJobName
             | ErrorCode::InvalidTopicName
+            | ErrorCode::SchemaInvalid
             | ErrorCode::UnknownCodec => Self::Usage,
-            ErrorCode::DiskFull
+            ErrorCode::CoordinatorFull
+            | ErrorCode::DiskFull
             | ErrorCode::GroupFull
             | ErrorCode::LeaderNotAvailable
             | ErrorCode::NotEnoughNodes
@@ -92,10 +97,16 @@ Exit codes:
             ErrorCode::UnknownGroup
             | ErrorCode::UnknownNode
             | ErrorCode::UnknownPartition
+            | ErrorCode::UnknownSchema
             | ErrorCode::UnknownTopic => Self::NotFound,
-            ErrorCode::GroupNotEmpty | ErrorCode::ProducerFenced | ErrorCode::TopicExists => {
-                Self::Conflict
-            }
+            ErrorCode::GroupNotEmpty
+            | ErrorCode::JobHeld
+            | ErrorCode::ProducerFenced
+            | ErrorCode::SchemaIncompatible
+            | ErrorCode::SchemaRequired
+            | ErrorCode::TopicExists
+            | ErrorCode::TopicProtected
+            | ErrorCode::VersionConflict => Self::Conflict,
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::GroupFull => Some("`group list` shows the groups, `group delete` removes one"),
         ErrorCode::GroupNotEmpty => Some("stop its members first; `group describe` shows them"),
         ErrorCode::Internal => Some("the node's log says more"),
+        ErrorCode::JobHeld => Some("`job list` shows who owns it"),
         ErrorCode::LeaderNotAvailable | ErrorCode::NotLeader => {
             Some("try again in a moment; `cluster status` shows partitions without a leader")
         }
@@ -34,25 +35,40 @@ pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
         ),
         ErrorCode::Overloaded => Some("try again, more slowly: --rate limits what is sent"),
         ErrorCode::ProducerFenced => Some("another producer of this identity has taken over"),
+        ErrorCode::RecordInvalid => Some("`schema list TOPIC` shows the topic's schema"),
         ErrorCode::ResultUnknown => Some("it may have been applied: look before you try again"),
+        ErrorCode::SchemaIncompatible => Some(
+            "`schema check TOPIC --file F` tries a schema out; schema_compatibility of the topic \
+             says what is asked of it",
+        ),
+        ErrorCode::SchemaRequired => Some("`schema create TOPIC --file F` gives it one"),
         ErrorCode::ShuttingDown => Some("try again: another node takes over"),
         ErrorCode::Timeout => Some(
             "is the cluster running and --bootstrap right? A longer --timeout, or \
              --delivery-timeout for records, waits longer",
         ),
         ErrorCode::TopicExists => Some("--if-not-exists accepts a topic that exists"),
+        ErrorCode::TopicProtected => {
+            Some("`topic alter TOPIC --config protected=false` takes the protection away")
+        }
         ErrorCode::UnknownGroup => Some("`group list` shows the groups"),
         ErrorCode::UnknownNode | ErrorCode::UnknownPartition => {
             Some("`cluster status` and `topic describe` show what there is")
         }
+        ErrorCode::UnknownSchema => Some("`schema list TOPIC` shows the versions there are"),
         ErrorCode::UnknownTopic => Some("`topic list` shows the topics, `topic create` makes one"),
+        ErrorCode::VersionConflict => Some("look at it again, and repeat the change"),
         ErrorCode::BatchMalformed
         | ErrorCode::ChecksumMismatch
+        | ErrorCode::CoordinatorFull
         | ErrorCode::InvalidArgument
         | ErrorCode::InvalidGroupId
+        | ErrorCode::InvalidJobName
         | ErrorCode::InvalidTopicName
         | ErrorCode::OutOfOrderSequence
+        | ErrorCode::SchemaInvalid
         | ErrorCode::StaleGeneration
+        | ErrorCode::StaleToken
         | ErrorCode::UnknownCodec
         | ErrorCode::UnknownMember
         | ErrorCode::UnknownProducer => None,

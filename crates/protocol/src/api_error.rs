@@ -238,6 +238,7 @@ fn on_the_wire(code: ErrorCode) -> (v1::ErrorCode, Code) {
         ErrorCode::ChecksumMismatch => (v1::ErrorCode::ChecksumMismatch, Code::InvalidArgument),
         ErrorCode::ClusterMismatch => (v1::ErrorCode::ClusterMismatch, Code::FailedPrecondition),
         ErrorCode::ConfigInvalid => (v1::ErrorCode::ConfigInvalid, Code::InvalidArgument),
+        ErrorCode::CoordinatorFull => (v1::ErrorCode::CoordinatorFull, Code::ResourceExhausted),
         ErrorCode::CorruptData => (v1::ErrorCode::CorruptData, Code::DataLoss),
         ErrorCode::DiskFull => (v1::ErrorCode::DiskFull, Code::ResourceExhausted),
         ErrorCode::GroupFull => (v1::ErrorCode::GroupFull, Code::ResourceExhausted),
@@ -245,7 +246,9 @@ fn on_the_wire(code: ErrorCode) -> (v1::ErrorCode, Code) {
         ErrorCode::Internal => (v1::ErrorCode::Internal, Code::Internal),
         ErrorCode::InvalidArgument => (v1::ErrorCode::InvalidArgument, Code::InvalidArgument),
         ErrorCode::InvalidGroupId => (v1::ErrorCode::InvalidGroupId, Code::InvalidArgument),
+        ErrorCode::InvalidJobName => (v1::ErrorCode::InvalidJobName, Code::InvalidArgument),
         ErrorCode::InvalidTopicName => (v1::ErrorCode::InvalidTopicName, Code::InvalidArgument),
+        ErrorCode::JobHeld => (v1::ErrorCode::JobHeld, Code::FailedPrecondition),
         ErrorCode::LeaderNotAvailable => (v1::ErrorCode::LeaderNotAvailable, Code::Unavailable),
         ErrorCode::NotEnoughNodes => (v1::ErrorCode::NotEnoughNodes, Code::FailedPrecondition),
         ErrorCode::NotLeader => (v1::ErrorCode::NotLeader, Code::FailedPrecondition),
@@ -255,18 +258,28 @@ fn on_the_wire(code: ErrorCode) -> (v1::ErrorCode, Code) {
         }
         ErrorCode::Overloaded => (v1::ErrorCode::Overloaded, Code::ResourceExhausted),
         ErrorCode::ProducerFenced => (v1::ErrorCode::ProducerFenced, Code::FailedPrecondition),
+        ErrorCode::RecordInvalid => (v1::ErrorCode::RecordInvalid, Code::InvalidArgument),
         ErrorCode::ResultUnknown => (v1::ErrorCode::ResultUnknown, Code::Unknown),
+        ErrorCode::SchemaIncompatible => {
+            (v1::ErrorCode::SchemaIncompatible, Code::FailedPrecondition)
+        }
+        ErrorCode::SchemaInvalid => (v1::ErrorCode::SchemaInvalid, Code::InvalidArgument),
+        ErrorCode::SchemaRequired => (v1::ErrorCode::SchemaRequired, Code::FailedPrecondition),
         ErrorCode::ShuttingDown => (v1::ErrorCode::ShuttingDown, Code::Unavailable),
         ErrorCode::StaleGeneration => (v1::ErrorCode::StaleGeneration, Code::FailedPrecondition),
+        ErrorCode::StaleToken => (v1::ErrorCode::StaleToken, Code::FailedPrecondition),
         ErrorCode::Timeout => (v1::ErrorCode::Timeout, Code::DeadlineExceeded),
         ErrorCode::TopicExists => (v1::ErrorCode::TopicExists, Code::AlreadyExists),
+        ErrorCode::TopicProtected => (v1::ErrorCode::TopicProtected, Code::FailedPrecondition),
         ErrorCode::UnknownCodec => (v1::ErrorCode::UnknownCodec, Code::InvalidArgument),
         ErrorCode::UnknownGroup => (v1::ErrorCode::UnknownGroup, Code::NotFound),
         ErrorCode::UnknownMember => (v1::ErrorCode::UnknownMember, Code::NotFound),
         ErrorCode::UnknownNode => (v1::ErrorCode::UnknownNode, Code::NotFound),
         ErrorCode::UnknownPartition => (v1::ErrorCode::UnknownPartition, Code::NotFound),
         ErrorCode::UnknownProducer => (v1::ErrorCode::UnknownProducer, Code::FailedPrecondition),
+        ErrorCode::UnknownSchema => (v1::ErrorCode::UnknownSchema, Code::NotFound),
         ErrorCode::UnknownTopic => (v1::ErrorCode::UnknownTopic, Code::NotFound),
+        ErrorCode::VersionConflict => (v1::ErrorCode::VersionConflict, Code::Aborted),
     }
 }
 

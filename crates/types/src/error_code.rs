@@ -46,6 +46,8 @@ error_codes! {
     ClusterMismatch = "CLUSTER_MISMATCH", retry: false, definite: true;
     /// A topic configuration has an unknown key or a value out of range.
     ConfigInvalid = "CONFIG_INVALID", retry: false, definite: true;
+    /// The coordinator of the job takes no more jobs.
+    CoordinatorFull = "COORDINATOR_FULL", retry: false, definite: true;
     /// Bytes on disk do not match their checksum; they are not served.
     CorruptData = "CORRUPT_DATA", retry: true, definite: true;
     /// The disk is too full to take more records.
@@ -60,8 +62,12 @@ error_codes! {
     InvalidArgument = "INVALID_ARGUMENT", retry: false, definite: true;
     /// A consumer group id is empty, too long or has a character that is not allowed.
     InvalidGroupId = "INVALID_GROUP_ID", retry: false, definite: true;
+    /// A job name is empty, too long or has a character that is not allowed.
+    InvalidJobName = "INVALID_JOB_NAME", retry: false, definite: true;
     /// A topic name is empty, too long or has a character that is not allowed.
     InvalidTopicName = "INVALID_TOPIC_NAME", retry: false, definite: true;
+    /// Another process owns the job.
+    JobHeld = "JOB_HELD", retry: true, definite: true;
     /// No node can act as leader at the moment.
     LeaderNotAvailable = "LEADER_NOT_AVAILABLE", retry: true, definite: true;
     /// The cluster has fewer nodes than the replication factor asks for.
@@ -76,16 +82,28 @@ error_codes! {
     Overloaded = "OVERLOADED", retry: true, definite: true;
     /// A newer incarnation of the producer has written.
     ProducerFenced = "PRODUCER_FENCED", retry: false, definite: true;
+    /// A record does not match the schema of its topic.
+    RecordInvalid = "RECORD_INVALID", retry: false, definite: true;
     /// The leader changed or the link broke before the outcome was known.
     ResultUnknown = "RESULT_UNKNOWN", retry: true, definite: false;
+    /// A schema would refuse what its predecessor took, or the other way round.
+    SchemaIncompatible = "SCHEMA_INCOMPATIBLE", retry: false, definite: true;
+    /// A text is not a JSON Schema that topics can have.
+    SchemaInvalid = "SCHEMA_INVALID", retry: false, definite: true;
+    /// The topic is public and has no schema yet, so it takes no records.
+    SchemaRequired = "SCHEMA_REQUIRED", retry: false, definite: true;
     /// The node is shutting down.
     ShuttingDown = "SHUTTING_DOWN", retry: true, definite: true;
     /// The member does not hold the partition in that generation: another one may have it.
     StaleGeneration = "STALE_GENERATION", retry: false, definite: true;
+    /// The ownership of the job was lost: it has ended, or another process has it.
+    StaleToken = "STALE_TOKEN", retry: false, definite: true;
     /// The time limit passed before a majority answered. The write may still happen.
     Timeout = "TIMEOUT", retry: true, definite: false;
     /// A topic of this name exists.
     TopicExists = "TOPIC_EXISTS", retry: false, definite: true;
+    /// The topic is protected against its deletion.
+    TopicProtected = "TOPIC_PROTECTED", retry: false, definite: true;
     /// The compression codec is not one of none, gzip, snappy, lz4 and zstd.
     UnknownCodec = "UNKNOWN_CODEC", retry: false, definite: true;
     /// There is no consumer group of this id.
@@ -98,8 +116,12 @@ error_codes! {
     UnknownPartition = "UNKNOWN_PARTITION", retry: false, definite: true;
     /// The partition does not know the producer, and its batch is not the first one.
     UnknownProducer = "UNKNOWN_PRODUCER", retry: false, definite: true;
+    /// The topic has no schema, or not that version of it.
+    UnknownSchema = "UNKNOWN_SCHEMA", retry: false, definite: true;
     /// There is no topic of this name.
     UnknownTopic = "UNKNOWN_TOPIC", retry: false, definite: true;
+    /// What was to be changed has changed since it was read.
+    VersionConflict = "VERSION_CONFLICT", retry: false, definite: true;
 }
 
 impl fmt::Display for ErrorCode {

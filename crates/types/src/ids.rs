@@ -70,6 +70,54 @@ id! {
     Sequence(u32)
 }
 
+id! {
+    /// Given to the owner of a job. Of two owners of one job the later one has the greater token, so
+    /// whatever an owner acts on can refuse the earlier ones.
+    FencingToken(u64)
+}
+
+impl FencingToken {
+    const COUNT_BITS: u32 = 48;
+
+    /// The `count`-th token that a coordinator gives out. Tokens of different coordinators differ, and
+    /// say nothing of what was first; a job has one coordinator for ever.
+    pub const fn of_coordinator(number: u8, count: u64) -> Self {
+        Self((number as u64) << Self::COUNT_BITS | count % (1 << Self::COUNT_BITS))
+    }
+
+    pub const fn coordinator(self) -> u8 {
+        (self.0 >> Self::COUNT_BITS) as u8
+    }
+
+    /// Which of its coordinator's tokens it is.
+    pub const fn count(self) -> u64 {
+        self.0 % (1 << Self::COUNT_BITS)
+    }
+
+    /// Whether any coordinator could have given it out.
+    pub const fn is_possible(self) -> bool {
+        self.0 >> (Self::COUNT_BITS + u8::BITS) == 0 && self.count() > 0
+    }
+}
+
+impl ProducerId {
+    /// Ids from here on belong to owners of jobs.
+    pub const OWNED: u64 = 1 << 62;
+
+    /// The id of the producer that acts for the owner of a job.
+    pub const fn owned(token: FencingToken) -> Self {
+        Self(Self::OWNED | token.0)
+    }
+
+    /// Under which ownership the producer acts, if it does.
+    pub const fn token(self) -> Option<FencingToken> {
+        if self.0 & Self::OWNED == 0 {
+            return None;
+        }
+        Some(FencingToken(self.0 & !Self::OWNED))
+    }
+}
+
 impl RaftGroupId {
     /// The group that holds nodes, topics and placements. It exists in every cluster.
     pub const METADATA: Self = Self::new(0);
@@ -153,6 +201,18 @@ impl fmt::Debug for ClusterId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_read_back_from_the_id_of_its_producer() {
+        let token = FencingToken::of_coordinator(15, 7);
+        assert_eq!((token.coordinator(), token.count()), (15, 7));
+        assert!(token.is_possible());
+        assert_eq!(ProducerId::owned(token).token(), Some(token));
+        assert!(i64::try_from(ProducerId::owned(token).get()).is_ok());
+        assert_eq!(ProducerId::new(7).token(), None);
+        assert!(!FencingToken::new(0).is_possible());
+        assert!(!FencingToken::new(u64::MAX).is_possible());
+    }
 
     #[test]
     fn sequence_wraps_where_kafka_wraps() {

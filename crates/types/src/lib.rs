@@ -13,6 +13,7 @@ pub mod limits;
 mod lineage;
 mod log;
 mod names;
+mod schema_compatibility;
 mod time;
 mod topic_config;
 
@@ -24,12 +25,13 @@ pub use cluster::{NodeAddresses, PartitionStatus};
 pub use error_chain::ErrorChain;
 pub use error_code::ErrorCode;
 pub use ids::{
-    ClusterId, Generation, LeaderEpoch, NodeId, PartitionId, PartitionIndex, ProducerEpoch,
-    ProducerId, RaftGroupId, Sequence, Term, TopicId,
+    ClusterId, FencingToken, Generation, LeaderEpoch, NodeId, PartitionId, PartitionIndex,
+    ProducerEpoch, ProducerId, RaftGroupId, Sequence, Term, TopicId,
 };
 pub use key_hash::partition_of_key;
 pub use lineage::{Incarnation, Lineage};
 pub use log::{LogId, LogIndex, Offset};
-pub use names::{GroupId, MemberId, NameError, NameFault, NameKind, TopicName};
+pub use names::{GroupId, JobName, MemberId, NameError, NameFault, NameKind, TopicName};
+pub use schema_compatibility::SchemaCompatibility;
 pub use time::Timestamp;
-pub use topic_config::{TopicConfig, TopicConfigError};
+pub use topic_config::{TopicConfig, TopicConfigError, Visibility};

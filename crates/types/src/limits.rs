@@ -33,6 +33,18 @@ pub const PRODUCER_BATCHES_IN_FLIGHT_MAX: usize = 5;
 pub const PARTITION_PRODUCERS_MAX: usize = 10_000;
 /// A producer that wrote nothing for this long may be forgotten, in milliseconds.
 pub const PRODUCER_EXPIRY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// Most owners of jobs whose producers one partition remembers.
+pub const PARTITION_OWNERS_MAX: usize = 1_000;
+
+/// Longest message id, in bytes.
+pub const MESSAGE_ID_BYTES_MAX: usize = 256;
+/// Most message ids that one partition remembers. While it knows as many, it takes no record with
+/// another one.
+pub const PARTITION_MESSAGE_IDS_MAX: usize = 500_000;
+/// How long a message id is remembered unless the topic says otherwise, in milliseconds.
+pub const DEDUPLICATION_WINDOW_MS_DEFAULT: u32 = 10 * 60 * 1_000;
+/// How long a message id can be remembered at most, in milliseconds.
+pub const DEDUPLICATION_WINDOW_MS_MAX: u32 = 24 * 60 * 60 * 1_000;
 
 /// Bytes of records between two checkpoints of a partition.
 pub const CHECKPOINT_INTERVAL_BYTES: u64 = 32 << 20;
@@ -95,14 +107,26 @@ pub const OFFSET_METADATA_BYTES_MAX: usize = 4_096;
 pub const SUBSCRIPTION_TOPICS_MAX: usize = 1_000;
 /// Longest pattern of a subscription, in bytes.
 pub const SUBSCRIPTION_PATTERN_BYTES_MAX: usize = 1_000;
-/// How long a member may be silent, in milliseconds.
+/// Most jobs that one coordinator holds.
+pub const COORDINATOR_JOBS_MAX: usize = 10_000;
+/// Longest wait for a job that another process owns, in milliseconds.
+pub const JOB_WAIT_MS_MAX: u32 = 60_000;
+/// A job that nobody owns is forgotten after this time, in milliseconds.
+pub const JOB_EXPIRY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// How long a member of a consumer group or the owner of a job may be silent, in milliseconds.
 pub const SESSION_TIMEOUT_MS_MIN: u32 = 1_000;
 pub const SESSION_TIMEOUT_MS_MAX: u32 = 1_800_000;
-/// How long a member may be silent unless it says otherwise, in milliseconds.
+/// How long a member or an owner may be silent unless it says otherwise, in milliseconds.
 pub const SESSION_TIMEOUT_MS_DEFAULT: u32 = 10_000;
 /// A consumer group without members, and without an offset commit for this long, is forgotten, in
 /// milliseconds.
 pub const GROUP_EXPIRY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// Most versions of one topic's schema.
+pub const SCHEMA_VERSIONS_MAX: usize = 100;
+/// All versions of all schemas of a cluster together, in bytes.
+pub const CLUSTER_SCHEMA_BYTES_MAX: usize = 64 << 20;
 
 const _: () = assert!(RECORD_BYTES_DEFAULT <= RECORD_BYTES_MAX);
 const _: () = assert!(GROUP_COMMAND_BYTES_MAX <= BATCH_BYTES_MAX);

@@ -46,6 +46,11 @@ name! {
     /// A member of a consumer group: a name that it chose for itself, like no other.
     MemberId, NameKind::Member
 }
+name! {
+    /// Name of a job, of which one process at a time is the owner: 1 to 249 of `A-Z a-z 0-9 . _ -`,
+    /// but not `.` or `..`.
+    JobName, NameKind::Job
+}
 
 /// What a name is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +58,7 @@ pub enum NameKind {
     Topic,
     Group,
     Member,
+    Job,
 }
 
 /// Why a text is not a name.
@@ -77,6 +83,7 @@ impl NameError {
             NameKind::Topic => ErrorCode::InvalidTopicName,
             NameKind::Group => ErrorCode::InvalidGroupId,
             NameKind::Member => ErrorCode::InvalidArgument,
+            NameKind::Job => ErrorCode::InvalidJobName,
         }
     }
 }
@@ -87,6 +94,7 @@ impl fmt::Display for NameKind {
             Self::Topic => "a topic name",
             Self::Group => "a consumer group id",
             Self::Member => "a member id",
+            Self::Job => "a job name",
         })
     }
 }

@@ -18,8 +18,8 @@ use super::{
     Node, Partition, Topic,
 };
 
-/// Producer ids are signed on the wire, so none lies above this.
-const PRODUCER_ID_MAX: u64 = i64::MAX as u64;
+/// Those above belong to the owners of jobs.
+const PRODUCER_ID_MAX: u64 = ProducerId::OWNED - 1;
 
 type Effect = Result<(MetadataOutcome, Option<MetadataChange>), MetadataRejection>;
 

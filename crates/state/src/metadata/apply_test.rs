@@ -335,7 +335,7 @@ fn ids_that_run_out_are_refused() {
         rejected(&mut state, &create("orders", 2, 1)),
         MetadataRejection::IdsExhausted
     );
-    state.next_producer = ProducerId::new(i64::MAX as u64);
+    state.next_producer = ProducerId::new(ProducerId::OWNED - 1);
     let command = MetadataCommand::AllocateProducerIds { count: 1 };
     assert_eq!(
         rejected(&mut state, &command),
