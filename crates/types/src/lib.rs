@@ -12,6 +12,7 @@ mod key_hash;
 pub mod limits;
 mod lineage;
 mod log;
+mod message_id;
 mod names;
 mod schema_compatibility;
 mod time;
@@ -31,6 +32,7 @@ pub use ids::{
 pub use key_hash::partition_of_key;
 pub use lineage::{Incarnation, Lineage};
 pub use log::{LogId, LogIndex, Offset};
+pub use message_id::{MessageId, MessageIdError};
 pub use names::{GroupId, JobName, MemberId, NameError, NameFault, NameKind, TopicName};
 pub use schema_compatibility::SchemaCompatibility;
 pub use time::Timestamp;

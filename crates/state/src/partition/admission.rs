@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use flotilla_types::batch::BatchProducer;
 use flotilla_types::limits::PRODUCER_BATCHES_IN_FLIGHT_MAX;
-use flotilla_types::{Offset, ProducerEpoch, ProducerId};
+use flotilla_types::{MessageId, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 use super::producers::{KnownProducer, RememberedBatch, Verdict, judge};
-use super::{PartitionState, Rejection};
+use super::{IdentifiedRecord, KnownRecord, PartitionState, Rejection};
 
 /// What the leader does with a batch.
 #[must_use]
@@ -35,6 +35,20 @@ pub enum Admission {
     Rejected(Rejection),
 }
 
+/// What the leader does with a batch on account of its message ids.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdAdmission {
+    /// All are new.
+    New,
+    /// Leave out these records: they are there already.
+    Known(Vec<KnownRecord>),
+    /// A record with one of them is on its way: wait until it is applied.
+    Pending,
+    /// There is no room for as many.
+    Full,
+}
+
 /// The batches that this leadership proposed and that are not applied yet, in log order.
 ///
 /// Batches that the state has caught up with no longer count, whether or not `settle` was called;
@@ -45,6 +59,9 @@ pub struct PendingBatches {
     batches: VecDeque<(Offset, Option<ProducerId>)>,
     next_offset: Option<Offset>,
     producers: BTreeMap<ProducerId, VecDeque<(ProducerEpoch, RememberedBatch)>>,
+    /// With the end of the batch that each is in.
+    message_ids: BTreeMap<MessageId, Offset>,
+    ids_in_order: VecDeque<(Offset, MessageId)>,
 }
 
 impl PendingBatches {
@@ -86,6 +103,21 @@ impl PendingBatches {
         }
     }
 
+    /// As `push`, for a batch of records with message ids.
+    pub fn push_identified(
+        &mut self,
+        base_offset: Offset,
+        record_count: u32,
+        records: &[IdentifiedRecord],
+    ) {
+        self.push(base_offset, None, record_count);
+        let end_offset = base_offset.advance(u64::from(record_count));
+        for record in records {
+            self.message_ids.insert(record.id, end_offset);
+            self.ids_in_order.push_back((end_offset, record.id));
+        }
+    }
+
     /// Lets go of the batches below `next_offset`, the next offset of the applied state.
     pub fn settle(&mut self, next_offset: Offset) {
         while let Some((_, producer)) = self.batches.pop_front_if(|(end, _)| *end <= next_offset) {
@@ -95,6 +127,14 @@ impl PendingBatches {
                 if pending.is_empty() {
                     self.producers.remove(&id);
                 }
+            }
+        }
+        while let Some((end, id)) = self
+            .ids_in_order
+            .pop_front_if(|(end, _)| *end <= next_offset)
+        {
+            if self.message_ids.get(&id) == Some(&end) {
+                self.message_ids.remove(&id);
             }
         }
     }
@@ -128,6 +168,9 @@ impl PartitionState {
         let Some(producer) = producer else {
             return append;
         };
+        if let Err(rejection) = self.owners.check(producer.id) {
+            return Admission::Rejected(rejection);
+        }
         let mut known = self.producer(producer.id).copied();
         let mut in_flight = 0;
         for (epoch, batch) in pending.of(producer.id, self.next_offset()) {
@@ -151,6 +194,38 @@ impl PartitionState {
                 end_offset: batch.end_offset(),
             },
             Verdict::Rejected(rejection) => Admission::Rejected(rejection),
+        }
+    }
+
+    /// Judges the message ids of a batch, which count if they were appended at `oldest` or later.
+    pub fn check_ids(
+        &self,
+        records: &[IdentifiedRecord],
+        oldest: Timestamp,
+        pending: &PendingBatches,
+    ) -> IdAdmission {
+        let known = records.iter().filter_map(|record| {
+            let offset = self.message_ids.find(record.id, oldest)?;
+            Some(KnownRecord {
+                position: record.position,
+                offset,
+            })
+        });
+        let known: Vec<_> = known.collect();
+        if !known.is_empty() {
+            return IdAdmission::Known(known);
+        }
+        let is_pending = |record: &IdentifiedRecord| {
+            let end = pending.message_ids.get(&record.id);
+            end.is_some_and(|end| *end > self.next_offset())
+        };
+        if records.iter().any(is_pending) {
+            return IdAdmission::Pending;
+        }
+        let more = pending.message_ids.len() + records.len();
+        match self.message_ids.has_room(more, oldest) {
+            true => IdAdmission::New,
+            false => IdAdmission::Full,
         }
     }
 }

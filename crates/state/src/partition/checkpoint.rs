@@ -12,7 +12,6 @@ pub struct Checkpoint {
     pub end_offset: Offset,
     /// Bytes of record batches in the interval.
     pub bytes: u64,
-    /// From when retention counts the age of the interval's youngest record: the record's own
-    /// timestamp, but never later than the moment at which it was appended.
-    pub max_timestamp: Timestamp,
+    /// When the last batch of the interval was appended: retention counts ages from there.
+    pub appended_at: Timestamp,
 }

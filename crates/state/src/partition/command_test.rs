@@ -1,15 +1,18 @@
 use bytes::Bytes;
-use flotilla_types::{LeaderEpoch, Offset};
+use flotilla_types::{FencingToken, JobName, MessageId, Offset};
 use proptest::prelude::*;
 
-use super::test_batches::{millis, producer, small_batch};
-use super::{PartitionCommand, PartitionState, batch_bytes, encode_append};
+use super::test_batches::{millis, producer, small_batch, stamp};
+use super::{
+    IdentifiedRecord, PartitionCommand, PartitionState, append_time, batch_bytes, encode_append,
+    encode_identified_append,
+};
 use crate::DecodeError;
 
 #[test]
 fn an_append_is_its_envelope_and_the_stamped_batch() {
     let batch = small_batch(3, millis(5), Some(producer(1, 2, 3)));
-    let payload = encode_append(millis(77), &batch, Offset::new(9), LeaderEpoch::new(4));
+    let payload = encode_append(&batch, stamp(millis(77), Offset::new(9)));
     assert_eq!(&payload[..10], [1, 1, 0, 0, 0, 0, 0, 0, 0, 77]);
     let (timestamp, command) = PartitionCommand::decode(&payload).unwrap();
     assert_eq!(timestamp, millis(77));
@@ -25,13 +28,55 @@ fn an_append_is_its_envelope_and_the_stamped_batch() {
 #[test]
 fn the_batch_is_cut_out_without_a_copy() {
     let batch = small_batch(3, millis(5), None);
-    let payload = encode_append(millis(0), &batch, Offset::new(9), LeaderEpoch::new(4));
+    let payload = encode_append(&batch, stamp(millis(0), Offset::new(9)));
     let cut = batch_bytes(&payload).unwrap();
     assert_eq!(cut.as_ptr(), payload[10..].as_ptr());
     assert_eq!(cut.len(), batch.len());
     let close = PartitionCommand::CloseSegment.encode(millis(0));
     assert_eq!(batch_bytes(&close), None);
     assert_eq!(batch_bytes(&Bytes::new()), None);
+}
+
+#[test]
+fn a_batch_with_message_ids_is_cut_out_without_a_copy_as_well() {
+    let batch = small_batch(3, millis(5), None);
+    let records = [(0, "a"), (2, "b")].map(|(position, id)| IdentifiedRecord {
+        position,
+        id: MessageId::of(id).unwrap(),
+    });
+    let stamp = stamp(millis(8), Offset::new(9));
+    let payload = encode_identified_append(&batch, stamp, (600, &records));
+    assert_eq!(append_time(&payload), Some(millis(8)));
+    assert_eq!(
+        payload[1..22],
+        [
+            5, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 2, 88, 0, 0, 0, 2, 0, 0, 0, 0
+        ]
+    );
+    let cut = batch_bytes(&payload).unwrap();
+    assert_eq!(cut.as_ptr(), payload[58..].as_ptr());
+    assert_eq!(cut, batch_bytes(&encode_append(&batch, stamp)).unwrap());
+    let (_, command) = PartitionCommand::decode(&payload).unwrap();
+    let PartitionCommand::IdentifiedAppend(append) = &command else {
+        panic!("not an append with ids: {command:?}");
+    };
+    assert_eq!((append.window_ms, &append.records[..]), (600, &records[..]));
+    assert_eq!(append.batch.base_offset(), Offset::new(9));
+    assert_eq!(command.encode(millis(8)), payload);
+    for cut in [12, 20, 40, 57] {
+        let short = payload.slice(..cut);
+        assert!(PartitionCommand::decode(&short).is_err());
+        assert_eq!(batch_bytes(&short).filter(|batch| !batch.is_empty()), None);
+    }
+    let stray = [IdentifiedRecord {
+        position: 3,
+        ..records[0]
+    }];
+    let stray = encode_identified_append(&batch, stamp, (600, &stray));
+    assert!(matches!(
+        PartitionCommand::decode(&stray),
+        Err(DecodeError::Contradiction { .. })
+    ));
 }
 
 #[test]
@@ -55,6 +100,17 @@ fn control_commands_have_the_bytes_that_were_promised() {
     assert_eq!(close[..], [1, 3, 0, 0, 0, 0, 0, 0, 0, 2]);
     let (_, command) = PartitionCommand::decode(&close).unwrap();
     assert!(matches!(command, PartitionCommand::CloseSegment));
+    let fence = PartitionCommand::Fence {
+        job: JobName::parse("ab").unwrap(),
+        token: FencingToken::new(5),
+    };
+    let fence = fence.encode(millis(2));
+    assert_eq!(
+        fence[..],
+        [1, 4, 0, 0, 0, 0, 0, 0, 0, 2, 0x82, 0x62, b'a', b'b', 5]
+    );
+    let (_, command) = PartitionCommand::decode(&fence).unwrap();
+    assert!(matches!(command, PartitionCommand::Fence { token, .. } if token.get() == 5));
 }
 
 #[test]
@@ -81,7 +137,7 @@ fn what_a_newer_program_wrote_is_named_as_such() {
 proptest! {
     #[test]
     fn arbitrary_bytes_are_read_or_refused(
-        kind in 0_u8..5,
+        kind in 0_u8..7,
         tail in prop::collection::vec(any::<u8>(), 0..120),
     ) {
         let payload = Bytes::from([&[1, kind], &tail[..]].concat());
@@ -108,6 +164,10 @@ proptest! {
             let _ = replica.apply(&PartitionCommand::CloseSegment, millis(0));
         }
         let _ = replica.produce(2, producer(8, 0, 0));
+        let job = JobName::parse("sync").unwrap();
+        let token = FencingToken::of_coordinator(1, 1);
+        let _ = replica.apply(&PartitionCommand::Fence { job, token }, millis(0));
+        let _ = replica.append_identified(&["a", "b"], 600, millis(0));
         let mut image = replica.state.encode();
         *position.get_mut(&mut image) ^= flipped;
         if let Some(cut) = cut {

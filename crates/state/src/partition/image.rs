@@ -4,9 +4,14 @@
 //! installs it applies the later entries, trims among them, and arrives where the others are.
 
 use flotilla_types::limits::PRODUCER_BATCHES_IN_FLIGHT_MAX;
-use flotilla_types::{LogIndex, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use flotilla_types::{
+    FencingToken, JobName, LogIndex, MessageId, Offset, ProducerEpoch, ProducerId, Sequence,
+    Timestamp,
+};
 use minicbor::{Decode, Encode};
 
+use super::message_ids::{MessageIds, Remembered};
+use super::owners::{Owner, OwnerTable};
 use super::producers::{KnownProducer, ProducerTable, RememberedBatch};
 use super::state::OpenInterval;
 use super::{Checkpoint, PartitionState};
@@ -34,6 +39,26 @@ struct StateImage {
     checkpoints: Vec<CheckpointImage>,
     #[n(6)]
     open: Option<OpenIntervalImage>,
+    #[n(7)]
+    owners: Vec<OwnerImage>,
+    #[n(8)]
+    owner_floors: Vec<u64>,
+    /// Of each, oldest first: the id, and as big-endian integers offset and time of append.
+    #[n(9)]
+    #[cbor(with = "minicbor::bytes")]
+    message_ids: Vec<u8>,
+    #[n(10)]
+    message_id_window_ms: u32,
+}
+
+#[derive(Encode, Decode)]
+struct OwnerImage {
+    #[n(0)]
+    job: String,
+    #[n(1)]
+    token: u64,
+    #[n(2)]
+    heard_at: u64,
 }
 
 #[derive(Encode, Decode)]
@@ -68,7 +93,7 @@ struct CheckpointImage {
     #[n(2)]
     bytes: u64,
     #[n(3)]
-    max_timestamp_ms: i64,
+    appended_at_ms: i64,
 }
 
 #[derive(Encode, Decode)]
@@ -76,7 +101,7 @@ struct OpenIntervalImage {
     #[n(0)]
     bytes: u64,
     #[n(1)]
-    max_timestamp_ms: i64,
+    appended_at_ms: i64,
     #[n(2)]
     last_row: u64,
     #[n(3)]
@@ -95,10 +120,14 @@ impl PartitionState {
             checkpoints: self.checkpoints.iter().map(checkpoint_image).collect(),
             open: self.open.map(|open| OpenIntervalImage {
                 bytes: open.bytes,
-                max_timestamp_ms: open.max_timestamp.as_millis(),
+                appended_at_ms: open.appended_at.as_millis(),
                 last_row: open.last_row.get(),
                 bytes_since_row: open.bytes_since_row,
             }),
+            owners: self.owners.iter().map(owner_image).collect(),
+            owner_floors: self.owners.floors().map(FencingToken::get).collect(),
+            message_ids: message_ids_image(&self.message_ids),
+            message_id_window_ms: self.message_ids.window_ms,
         };
         wire::encode(FORMAT, &image)
     }
@@ -120,10 +149,12 @@ impl PartitionState {
             log_start: Offset::new(image.log_start),
             max_timestamp: image.max_timestamp_ms.map(Timestamp::from_millis),
             producers,
+            owners: restore_owners(&image.owners, &image.owner_floors)?,
+            message_ids: restore_message_ids(&image)?,
             checkpoints: image.checkpoints.iter().map(restore_checkpoint).collect(),
             open: image.open.map(|open| OpenInterval {
                 bytes: open.bytes,
-                max_timestamp: Timestamp::from_millis(open.max_timestamp_ms),
+                appended_at: Timestamp::from_millis(open.appended_at_ms),
                 last_row: LogIndex::new(open.last_row),
                 bytes_since_row: open.bytes_since_row,
             }),
@@ -206,7 +237,7 @@ fn checkpoint_image(checkpoint: &Checkpoint) -> CheckpointImage {
         index: checkpoint.index.get(),
         end_offset: checkpoint.end_offset.get(),
         bytes: checkpoint.bytes,
-        max_timestamp_ms: checkpoint.max_timestamp.as_millis(),
+        appended_at_ms: checkpoint.appended_at.as_millis(),
     }
 }
 
@@ -215,6 +246,80 @@ fn restore_checkpoint(image: &CheckpointImage) -> Checkpoint {
         index: LogIndex::new(image.index),
         end_offset: Offset::new(image.end_offset),
         bytes: image.bytes,
-        max_timestamp: Timestamp::from_millis(image.max_timestamp_ms),
+        appended_at: Timestamp::from_millis(image.appended_at_ms),
     }
+}
+
+fn owner_image((job, owner): (&JobName, &Owner)) -> OwnerImage {
+    OwnerImage {
+        job: job.to_string(),
+        token: owner.token.get(),
+        heard_at: owner.heard_at.get(),
+    }
+}
+
+fn restore_owners(owners: &[OwnerImage], floors: &[u64]) -> Result<OwnerTable, DecodeError> {
+    let mut restored = Vec::with_capacity(owners.len());
+    for owner in owners {
+        let Ok(job) = JobName::parse(&owner.job) else {
+            return contradiction("a job name is not one");
+        };
+        let token = FencingToken::new(owner.token);
+        let heard_at = Offset::new(owner.heard_at);
+        restored.push((job, Owner { token, heard_at }));
+    }
+    let floors = floors.iter().map(|floor| FencingToken::new(*floor));
+    match OwnerTable::restore(restored.into_iter(), floors) {
+        Some(table) => Ok(table),
+        None => contradiction("an owner occurs twice"),
+    }
+}
+
+const MESSAGE_ID_BYTES: usize = 32;
+
+fn message_ids_image(ids: &MessageIds) -> Vec<u8> {
+    let ids = ids.iter();
+    let mut image = Vec::with_capacity(ids.len() * MESSAGE_ID_BYTES);
+    for (id, remembered) in ids {
+        image.extend_from_slice(&id.to_bytes());
+        image.extend_from_slice(&remembered.offset.get().to_be_bytes());
+        image.extend_from_slice(&remembered.appended_at.as_millis().to_be_bytes());
+    }
+    image
+}
+
+fn restore_message_ids(image: &StateImage) -> Result<MessageIds, DecodeError> {
+    let mut ids = MessageIds::default();
+    ids.window_ms = image.message_id_window_ms;
+    let (rows, rest) = image.message_ids.as_chunks::<MESSAGE_ID_BYTES>();
+    ensure(rest.is_empty(), "a message id is cut off")?;
+    let mut latest = i64::MIN;
+    for row in rows {
+        let (id, places) = row.split_at(16);
+        let (Ok(id), (&[offset, appended_at], [])) = (id.try_into(), places.as_chunks::<8>())
+        else {
+            return contradiction("a message id is cut off");
+        };
+        let offset = u64::from_be_bytes(offset);
+        let appended_at = i64::from_be_bytes(appended_at);
+        ensure(
+            offset < image.next_offset,
+            "a message id lies above the log end",
+        )?;
+        ensure(latest <= appended_at, "message ids are out of order")?;
+        latest = appended_at;
+        let remembered = Remembered {
+            offset: Offset::new(offset),
+            appended_at: Timestamp::from_millis(appended_at),
+        };
+        ids.remember(MessageId::from_bytes(id), remembered);
+    }
+    Ok(ids)
+}
+
+fn contradiction<T>(contradiction: &'static str) -> Result<T, DecodeError> {
+    Err(DecodeError::Contradiction {
+        what: WHAT,
+        contradiction,
+    })
 }

@@ -20,7 +20,9 @@ mod admission;
 mod checkpoint;
 mod command;
 mod image;
+mod message_ids;
 mod outcome;
+mod owners;
 mod producers;
 mod retention;
 mod state;
@@ -30,7 +32,11 @@ mod admission_test;
 #[cfg(test)]
 mod command_test;
 #[cfg(test)]
+mod message_ids_test;
+#[cfg(test)]
 mod model_test;
+#[cfg(test)]
+mod owners_test;
 #[cfg(test)]
 mod producers_test;
 #[cfg(test)]
@@ -40,9 +46,13 @@ mod state_test;
 #[cfg(test)]
 mod test_batches;
 
-pub use admission::{Admission, PendingBatches};
+pub use admission::{Admission, IdAdmission, PendingBatches};
 pub use checkpoint::Checkpoint;
-pub use command::{Append, PartitionCommand, batch_bytes, encode_append};
+pub use command::{
+    Append, IdentifiedAppend, PartitionCommand, Stamp, append_time, batch_bytes, encode_append,
+    encode_identified_append,
+};
+pub use message_ids::{IdentifiedRecord, KnownRecord};
 pub use outcome::{Applied, Change, Outcome, Rejection};
 pub use retention::RetentionStep;
 pub use state::PartitionState;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use flotilla_types::limits::PRODUCER_EXPIRY_MS;
-use flotilla_types::{LeaderEpoch, LogIndex, Offset, Timestamp};
+use flotilla_types::{LogIndex, Offset, Timestamp};
 use proptest::prelude::*;
 
-use super::test_batches::{appended, duplicate, millis, producer, small_batch};
+use super::test_batches::{appended, duplicate, millis, producer, small_batch, stamp};
 use super::{Outcome, PartitionCommand, PartitionState, Rejection, encode_append};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -225,8 +225,8 @@ fn play(
             let by = id.map(|id| producer(id, identity.0, identity.1));
             let batch = small_batch(identity.2, now, by);
             let base = model.next_offset;
-            let stamp = if *stamped_for_next { base } else { base + 1 };
-            let payload = encode_append(now, &batch, Offset::new(stamp), LeaderEpoch::new(1));
+            let stamped = if *stamped_for_next { base } else { base + 1 };
+            let payload = encode_append(&batch, stamp(now, Offset::new(stamped)));
             let expected = match id {
                 _ if !stamped_for_next => Expected::WrongOffset,
                 Some(id) => model.expect(*id, identity),

@@ -1,6 +1,8 @@
 //! What applying a command to a partition answers, and what the caller has to carry out.
 
-use flotilla_types::{ErrorCode, LogIndex, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use flotilla_types::{
+    ErrorCode, FencingToken, LogIndex, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp,
+};
 
 use super::Checkpoint;
 
@@ -30,6 +32,8 @@ pub enum Outcome {
     Trimmed { log_start: Offset },
     /// The open interval has ended, or was empty.
     SegmentClosed,
+    /// The owner of the job may append. Nothing of earlier owners comes at `end_offset` or later.
+    Fenced { end_offset: Offset },
     /// The command did not fit. Nothing changed.
     Rejected(Rejection),
 }
@@ -60,6 +64,18 @@ pub enum Rejection {
         producer: ProducerId,
         found: Sequence,
     },
+    /// The owner of a job appends without being fenced in, or a later owner was.
+    #[error(
+        "the owner with fencing token {found} may not append here: a later owner of its job has been \
+         fenced in, or it has not"
+    )]
+    OwnerFenced { found: FencingToken },
+    /// A record has a message id that is known here. The proposer asks again which one, and leaves it
+    /// out; a client never sees this.
+    #[error("a record of the batch has a message id that is known here")]
+    MessageIdKnown,
+    #[error("the partition remembers as many message ids as it can")]
+    MessageIdsFull,
     #[error("the log start cannot move above the high watermark, {next_offset}")]
     TrimBeyondEnd { next_offset: Offset },
 }
@@ -69,7 +85,9 @@ impl Rejection {
         match self {
             Self::OffsetMismatch { .. } => ErrorCode::LeaderNotAvailable,
             Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequence,
-            Self::ProducerFenced { .. } => ErrorCode::ProducerFenced,
+            Self::ProducerFenced { .. } | Self::OwnerFenced { .. } => ErrorCode::ProducerFenced,
+            Self::MessageIdKnown => ErrorCode::LeaderNotAvailable,
+            Self::MessageIdsFull => ErrorCode::Overloaded,
             Self::UnknownProducer { .. } => ErrorCode::UnknownProducer,
             Self::TrimBeyondEnd { .. } => ErrorCode::OffsetOutOfRange,
         }
@@ -84,6 +102,8 @@ pub enum Change {
         base_offset: Offset,
         /// The entry that holds the batch with this base offset.
         index: LogIndex,
+        /// When that batch was appended: it never falls from row to row.
+        appended_at: Timestamp,
         /// The largest record timestamp up to and including this batch, so it never falls from row
         /// to row: the first record at or after T lies behind the last row that is below T.
         max_timestamp: Timestamp,

@@ -201,6 +201,13 @@ impl ProducerTable {
         self.by_silence.insert((batch.base_offset, id));
     }
 
+    /// Forgets one that cannot append any more.
+    pub(super) fn forget(&mut self, id: ProducerId) {
+        if let Some(row) = self.producers.remove(&id) {
+            self.by_silence.remove(&(row.producer.last.base_offset, id));
+        }
+    }
+
     /// Forgets those that were silent too long or are too many.
     pub(super) fn forget_silent(&mut self, now: Timestamp) {
         let expired_before = now.minus_millis(PRODUCER_EXPIRY_MS);

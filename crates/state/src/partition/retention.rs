@@ -2,7 +2,12 @@
 //! the replicas never decide this for themselves.
 //!
 //! Retention works in whole intervals, from the front, because only a checkpoint can be a purge
-//! point. A partition therefore keeps up to one interval more than its bounds ask for.
+//! point. A partition therefore keeps up to one interval more than its bounds ask for. What is kept
+//! beyond its age is not served: readers look at when each batch was appended.
+//!
+//! A record ages from the moment at which it was appended, whatever its own timestamp says: records are
+//! served from one place on, and a clock that is wrong neither keeps one for ever nor hides one that
+//! was just acknowledged.
 
 use flotilla_types::{Offset, Timestamp, TopicConfig};
 
@@ -46,17 +51,17 @@ impl PartitionState {
         let Some(open) = self.open else {
             return false;
         };
-        let expired = |max_timestamp| is_expired(max_timestamp, now, config);
+        let expired = |appended_at| is_expired(appended_at, now, config);
         self.log_start == self.next_offset
-            || expired(open.max_timestamp)
+            || expired(open.appended_at)
                 && self
                     .retained_checkpoints()
-                    .all(|checkpoint| expired(checkpoint.max_timestamp))
+                    .all(|checkpoint| expired(checkpoint.appended_at))
     }
 
     fn expired_end(&self, now: Timestamp, config: &TopicConfig) -> Option<Offset> {
         self.retained_checkpoints()
-            .take_while(|checkpoint| is_expired(checkpoint.max_timestamp, now, config))
+            .take_while(|checkpoint| is_expired(checkpoint.appended_at, now, config))
             .last()
             .map(|checkpoint| checkpoint.end_offset)
     }
@@ -74,8 +79,8 @@ impl PartitionState {
     }
 }
 
-fn is_expired(max_timestamp: Timestamp, now: Timestamp, config: &TopicConfig) -> bool {
+fn is_expired(appended_at: Timestamp, now: Timestamp, config: &TopicConfig) -> bool {
     config
         .retention_ms
-        .is_some_and(|retention_ms| max_timestamp < now.minus_millis(retention_ms))
+        .is_some_and(|retention_ms| appended_at < now.minus_millis(retention_ms))
 }

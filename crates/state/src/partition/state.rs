@@ -5,10 +5,15 @@ use std::collections::VecDeque;
 use flotilla_types::limits::{
     CHECKPOINT_INTERVAL_BYTES, OFFSET_INDEX_INTERVAL_BYTES, OFFSET_INDEX_INTERVAL_ENTRIES,
 };
-use flotilla_types::{LogIndex, Offset, ProducerId, RecordBatch, Timestamp};
+use flotilla_types::{FencingToken, JobName, LogIndex, Offset, ProducerId, RecordBatch, Timestamp};
 
+use super::message_ids::{MessageIds, Remembered};
+use super::owners::OwnerTable;
 use super::producers::{KnownProducer, ProducerTable, RememberedBatch, Verdict, judge};
-use super::{Applied, Change, Checkpoint, Outcome, PartitionCommand, Rejection};
+use super::{
+    Applied, Change, Checkpoint, IdentifiedAppend, IdentifiedRecord, Outcome, PartitionCommand,
+    Rejection,
+};
 
 /// What every replica of a partition knows after the same entries. It starts empty, at offset 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +23,8 @@ pub struct PartitionState {
     pub(super) log_start: Offset,
     pub(super) max_timestamp: Option<Timestamp>,
     pub(super) producers: ProducerTable,
+    pub(super) owners: OwnerTable,
+    pub(super) message_ids: MessageIds,
     /// By rising index. At most the first one lies at or below the log start: the purge point.
     pub(super) checkpoints: VecDeque<Checkpoint>,
     /// What was appended after the last checkpoint, once there is something.
@@ -29,7 +36,7 @@ pub struct PartitionState {
 pub(super) struct OpenInterval {
     pub(super) bytes: u64,
     /// As in `Checkpoint`.
-    pub(super) max_timestamp: Timestamp,
+    pub(super) appended_at: Timestamp,
     /// The entry that the newest row of the sparse index points to, always one of this interval.
     pub(super) last_row: LogIndex,
     /// Bytes from that entry on.
@@ -50,6 +57,8 @@ impl PartitionState {
             log_start: Offset::ZERO,
             max_timestamp: None,
             producers: ProducerTable::default(),
+            owners: OwnerTable::default(),
+            message_ids: MessageIds::default(),
             checkpoints: VecDeque::new(),
             open: None,
         }
@@ -68,8 +77,13 @@ impl PartitionState {
             PartitionCommand::Append(append) => {
                 let outcome = self.append(index, &append.batch, &mut changes);
                 self.producers.forget_silent(self.now);
+                self.message_ids.forget_expired(self.now);
                 outcome
             }
+            PartitionCommand::IdentifiedAppend(append) => {
+                self.append_identified(index, append, &mut changes)
+            }
+            PartitionCommand::Fence { job, token } => self.fence(job, *token),
             PartitionCommand::TrimTo { log_start } => self.trim_to(*log_start, &mut changes),
             PartitionCommand::CloseSegment => {
                 self.end_interval(index, &mut changes);
@@ -150,6 +164,9 @@ impl PartitionState {
         }
         let record_count = batch.record_count();
         if let Some(producer) = batch.producer() {
+            if let Err(rejection) = self.owners.check(producer.id) {
+                return Outcome::Rejected(rejection);
+            }
             match judge(self.producers.get(producer.id), producer, record_count) {
                 Verdict::Fits => {}
                 Verdict::Duplicate(earlier) => {
@@ -167,6 +184,7 @@ impl PartitionState {
             };
             self.producers
                 .remember(producer.id, producer.epoch, remembered, self.now);
+            self.owners.hear(producer.id, self.next_offset);
         }
         let base_offset = self.next_offset;
         self.next_offset = base_offset.advance(u64::from(record_count));
@@ -177,22 +195,65 @@ impl PartitionState {
         }
     }
 
+    fn append_identified(
+        &mut self,
+        index: LogIndex,
+        append: &IdentifiedAppend,
+        changes: &mut Vec<Change>,
+    ) -> Outcome {
+        let oldest = self.now.minus_millis(append.window_ms.into());
+        let records = &append.records;
+        let is_known =
+            |record: &IdentifiedRecord| self.message_ids.find(record.id, oldest).is_some();
+        if records.iter().any(is_known) {
+            return Outcome::Rejected(Rejection::MessageIdKnown);
+        }
+        if !self.message_ids.has_room(records.len(), oldest) {
+            return Outcome::Rejected(Rejection::MessageIdsFull);
+        }
+        let outcome = self.append(index, &append.batch, changes);
+        if let Outcome::Appended { base_offset, .. } = outcome {
+            self.message_ids.window_ms = append.window_ms;
+            self.message_ids.forget_expired(self.now);
+            for record in records {
+                let remembered = Remembered {
+                    offset: base_offset.advance(record.position.into()),
+                    appended_at: self.now,
+                };
+                self.message_ids.remember(record.id, remembered);
+            }
+        }
+        outcome
+    }
+
+    fn fence(&mut self, job: &JobName, token: FencingToken) -> Outcome {
+        let replaced = match self.owners.fence(job, token, self.next_offset) {
+            Ok(replaced) => replaced,
+            Err(rejection) => return Outcome::Rejected(rejection),
+        };
+        for token in replaced.into_iter().chain(self.owners.forget_surplus()) {
+            self.producers.forget(ProducerId::owned(token));
+        }
+        Outcome::Fenced {
+            end_offset: self.next_offset,
+        }
+    }
+
     /// Counts an appended batch into the open interval, and ends the interval when it is full.
     fn count_in(&mut self, index: LogIndex, batch: &RecordBatch, changes: &mut Vec<Change>) {
         let bytes = batch.len() as u64;
         let newest = batch.max_timestamp();
         let max_timestamp = self.max_timestamp.map_or(newest, |max| max.max(newest));
         self.max_timestamp = Some(max_timestamp);
-        let counted_from = self.age_counts_from(newest);
         let mut open = match self.open {
             Some(mut open) => {
                 open.bytes = open.bytes.saturating_add(bytes);
-                open.max_timestamp = open.max_timestamp.max(counted_from);
+                open.appended_at = self.now;
                 open
             }
             None => OpenInterval {
                 bytes,
-                max_timestamp: counted_from,
+                appended_at: self.now,
                 last_row: index,
                 bytes_since_row: 0,
             },
@@ -203,6 +264,7 @@ impl PartitionState {
             changes.push(Change::IndexRow {
                 base_offset: batch.base_offset(),
                 index,
+                appended_at: self.now,
                 max_timestamp,
             });
         }
@@ -210,16 +272,6 @@ impl PartitionState {
         self.open = Some(open);
         if open.bytes >= CHECKPOINT_INTERVAL_BYTES {
             self.end_interval(index, changes);
-        }
-    }
-
-    /// A record ages from its own timestamp. One that has none, or claims to come from the future,
-    /// ages from its append, so that a wrong clock cannot keep it for ever.
-    fn age_counts_from(&self, record: Timestamp) -> Timestamp {
-        if record.as_millis() < 0 {
-            self.now
-        } else {
-            record.min(self.now)
         }
     }
 
@@ -231,7 +283,7 @@ impl PartitionState {
             index,
             end_offset: self.next_offset,
             bytes: open.bytes,
-            max_timestamp: open.max_timestamp,
+            appended_at: open.appended_at,
         };
         self.checkpoints.push_back(checkpoint);
         self.forget_purged_checkpoints();

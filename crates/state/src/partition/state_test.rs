@@ -64,7 +64,7 @@ fn an_interval_ends_with_the_entry_that_fills_it() {
     assert_eq!(checkpoint.index, LogIndex::new(full));
     assert_eq!(checkpoint.end_offset, Offset::new(full));
     assert_eq!(checkpoint.bytes, full * batch.len() as u64);
-    assert_eq!(checkpoint.max_timestamp, millis(7));
+    assert_eq!(checkpoint.appended_at, millis(9));
     assert_eq!(replica.state.last_checkpoint(), Some(checkpoint));
     assert_eq!(replica.state.purge_point(), None);
 }
@@ -77,12 +77,13 @@ fn the_first_batch_of_an_interval_has_an_index_row() {
     assert_eq!(rows(&replica.append(&batch, millis(0))), 0);
     let closed = replica.apply(&PartitionCommand::CloseSegment, millis(0));
     assert!(matches!(closed.changes[..], [Change::Boundary(_)]));
-    let applied = replica.append(&batch, millis(0));
+    let applied = replica.append(&batch, millis(8));
     assert_eq!(
         applied.changes,
         [Change::IndexRow {
             base_offset: Offset::new(2),
             index: LogIndex::new(4),
+            appended_at: millis(8),
             max_timestamp: millis(3),
         }]
     );

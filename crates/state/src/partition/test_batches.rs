@@ -3,10 +3,13 @@
 use bytes::Bytes;
 use flotilla_types::batch::{BatchBuilder, BatchProducer, Compression, RecordBatch};
 use flotilla_types::{
-    LeaderEpoch, LogIndex, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp,
+    LeaderEpoch, LogIndex, MessageId, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp,
 };
 
-use super::{Applied, Outcome, PartitionCommand, PartitionState, encode_append};
+use super::{
+    Applied, IdentifiedRecord, Outcome, PartitionCommand, PartitionState, Stamp, encode_append,
+    encode_identified_append,
+};
 
 pub(super) fn millis(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -42,9 +45,27 @@ pub(super) fn large_batch(bytes: usize, timestamp: Timestamp) -> RecordBatch {
     builder.build(None).unwrap()
 }
 
+pub(super) fn stamp(timestamp: Timestamp, base_offset: Offset) -> Stamp {
+    Stamp {
+        timestamp,
+        base_offset,
+        leader_epoch: LeaderEpoch::new(3),
+    }
+}
+
+/// Records with these message ids, one after the other.
+pub(super) fn identified(ids: &[&str]) -> Vec<IdentifiedRecord> {
+    let ids = ids.iter().zip(0..);
+    ids.map(|(id, position)| IdentifiedRecord {
+        position,
+        id: MessageId::of(id).unwrap(),
+    })
+    .collect()
+}
+
 /// The command that a leader would propose: encoded and read back, as every replica does.
 pub(super) fn append_at(base_offset: Offset, batch: &RecordBatch) -> PartitionCommand {
-    let payload: Bytes = encode_append(millis(0), batch, base_offset, LeaderEpoch::new(3));
+    let payload: Bytes = encode_append(batch, stamp(millis(0), base_offset));
     PartitionCommand::decode(&payload).unwrap().1
 }
 
@@ -73,6 +94,20 @@ impl Replica {
     pub(super) fn append(&mut self, batch: &RecordBatch, now: Timestamp) -> Applied {
         let command = append_at(self.state.next_offset(), batch);
         self.apply(&command, now)
+    }
+
+    /// Appends records with these message ids, at the offset that is next.
+    pub(super) fn append_identified(
+        &mut self,
+        ids: &[&str],
+        window_ms: u32,
+        now: Timestamp,
+    ) -> Outcome {
+        let batch = small_batch(ids.len() as u32, now, None);
+        let stamp = stamp(now, self.state.next_offset());
+        let payload = encode_identified_append(&batch, stamp, (window_ms, &identified(ids)));
+        self.apply(&PartitionCommand::decode(&payload).unwrap().1, now)
+            .outcome
     }
 
     /// As `append`, for a small batch that nothing but its producer tells from others.
