@@ -12,7 +12,9 @@ use flotilla_types::{ErrorCode, GroupId, MemberId, NodeId, PartitionIndex, Topic
 pub(crate) fn may_go_elsewhere(error: &AppendError) -> bool {
     match error {
         AppendError::Propose(ProposeError::NotLeader { .. } | ProposeError::Unsettled { .. })
-        | AppendError::Rejected(Rejection::OffsetMismatch { .. }) => true,
+        | AppendError::Rejected(Rejection::OffsetMismatch { .. } | Rejection::MessageIdKnown) => {
+            true
+        }
         AppendError::Propose(
             ProposeError::TooLarge { .. }
             | ProposeError::ResultUnknown { .. }
@@ -22,6 +24,8 @@ pub(crate) fn may_go_elsewhere(error: &AppendError) -> bool {
             Rejection::OutOfOrderSequence { .. }
             | Rejection::ProducerFenced { .. }
             | Rejection::UnknownProducer { .. }
+            | Rejection::OwnerFenced { .. }
+            | Rejection::MessageIdsFull
             | Rejection::TrimBeyondEnd { .. },
         ) => false,
     }
@@ -53,7 +57,13 @@ pub(crate) fn from_propose(error: &ProposeError) -> ApiError {
 
 fn from_rejection(rejection: Rejection) -> ApiError {
     let advice = match rejection {
-        Rejection::OffsetMismatch { .. } => "try again in a moment",
+        Rejection::OffsetMismatch { .. } | Rejection::MessageIdKnown => "try again in a moment",
+        Rejection::OwnerFenced { .. } => {
+            "stop this owner's work; whoever owns the job now fences itself in with FenceProducer"
+        }
+        Rejection::MessageIdsFull => {
+            "send it later, add partitions, or shorten deduplication_window_ms of the topic"
+        }
         Rejection::OutOfOrderSequence { .. } => {
             "send the missing batches first, or start again with a new producer id"
         }

@@ -24,6 +24,7 @@ mod errors;
 mod groups;
 mod joining;
 mod leader_balance;
+mod leader_call;
 mod metadata;
 mod meters;
 mod node;

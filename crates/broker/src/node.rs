@@ -6,7 +6,7 @@ use flotilla_protocol::{ApiError, LeaderHint};
 use flotilla_raft::{Leadership, RaftNode};
 use flotilla_state::metadata::MetadataState;
 use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
-use flotilla_types::{ErrorCode, NodeId, Timestamp};
+use flotilla_types::{ErrorCode, NodeId, Timestamp, TopicId};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -90,6 +90,12 @@ impl Node {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.parts.clock.now()
+    }
+
+    /// Records of the topic that were appended earlier are not served any more.
+    pub(crate) fn oldest_kept(&self, topic: TopicId) -> Option<Timestamp> {
+        let retention_ms = self.state().topic(topic)?.config.retention_ms?;
+        Some(self.now().minus_millis(retention_ms))
     }
 
     pub(crate) fn room(&self) -> RecordRoom {

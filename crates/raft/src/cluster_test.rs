@@ -154,7 +154,7 @@ impl Cluster {
         let mut next = Offset::new(from);
         let mut cursor = None;
         while next.get() < end {
-            let read = partition.read(next, cursor, 1 << 20).await.unwrap();
+            let read = partition.read(next, cursor, 1 << 20, None).await.unwrap();
             for bytes in read.batches {
                 let batch = RecordBatch::parse(bytes).unwrap();
                 assert_eq!(batch.base_offset(), next);
@@ -250,7 +250,7 @@ async fn a_follower_whose_records_were_retired_gets_every_record_that_is_left() 
     config.set("retention_bytes", "41943040").unwrap();
     let partition = cluster.partition(leader).clone();
     while partition.retain(now(), &config).await.unwrap() {}
-    let log_start = partition.log_start();
+    let log_start = partition.trimmed_to();
     assert!(log_start > Offset::ZERO);
     let group = partition.group().clone();
     let purged = async {
@@ -282,7 +282,7 @@ async fn a_clock_that_is_set_back_loses_nothing() {
     // The default keeps a week. By neither clock is anything older than that.
     for clock in [year_ago, now()] {
         while (partition.retain(clock, &TopicConfig::default()).await).unwrap() {}
-        assert_eq!(partition.log_start(), Offset::ZERO);
+        assert_eq!(partition.trimmed_to(), Offset::ZERO);
     }
     for at in 0..3 {
         cluster.assert_holds(at, 0, 3).await;

@@ -32,7 +32,7 @@ pub use coordinator::Coordinator;
 pub use group::{Leadership, ProposeError, ReplicaProgress};
 pub use metadata::Metadata;
 pub use node::{GroupKind, GroupSpec, OpenGroupError, Opened, RaftNode};
-pub use partition::{AppendError, Appended, Partition, Ticket};
+pub use partition::{AppendError, Appended, Partition, Submitted, Ticket};
 pub use peer::{ConnectError, Connector, PeerService, TcpConnector};
 pub use positions::{Batches, Cursor, ReadError};
 

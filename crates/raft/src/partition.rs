@@ -11,11 +11,14 @@
 use std::sync::Arc;
 
 use flotilla_state::partition::{
-    Admission, Outcome, PartitionCommand, PartitionState, PendingBatches, Rejection, RetentionStep,
-    encode_append,
+    Admission, IdAdmission, IdentifiedRecord, KnownRecord, Outcome, PartitionCommand,
+    PartitionState, PendingBatches, Rejection, RetentionStep, Stamp, encode_append,
+    encode_identified_append,
 };
 use flotilla_types::batch::BatchProducer;
-use flotilla_types::{LogIndex, Offset, RaftGroupId, RecordBatch, Term, Timestamp, TopicConfig};
+use flotilla_types::{
+    FencingToken, JobName, LogIndex, Offset, RaftGroupId, RecordBatch, Term, Timestamp, TopicConfig,
+};
 use tokio::sync::oneshot;
 
 use crate::group::{Group, Leadership, ProposeError, ReplicaProgress};
@@ -61,6 +64,13 @@ struct Order {
     /// The leadership in which batches are being proposed.
     term: Option<Term>,
     last_timestamp: Timestamp,
+}
+
+/// What came of a batch whose records have message ids.
+pub enum Submitted {
+    Accepted(Ticket),
+    /// These of its records are stored already. Nothing else happened: leave them out.
+    Known(Vec<KnownRecord>),
 }
 
 /// An accepted batch whose outcome is still open.
@@ -124,7 +134,14 @@ impl Partition {
         self.group.wait_leadership(|_| false).await;
     }
 
-    pub fn log_start(&self) -> Offset {
+    /// Where the records start that are kept: those that are not trimmed, and that were appended at
+    /// `oldest` or later if there is such a bound.
+    pub async fn log_start(&self, oldest: Option<Timestamp>) -> Result<Offset, ReadError> {
+        positions::log_start(&self.group.log, &self.cell, oldest).await
+    }
+
+    /// Below it every replica has dropped the records, or is about to.
+    pub(crate) fn trimmed_to(&self) -> Offset {
         self.cell.published().log_start
     }
 
@@ -150,20 +167,35 @@ impl Partition {
         self.group.progress()
     }
 
-    /// Reads batches from `offset` on, at least one if there is one. The cursor of the last read
-    /// spares a look-up.
+    /// Reads batches from `offset` on, at least one if there is one, and none that was appended before
+    /// `oldest`. The cursor of the last read spares a look-up.
     pub async fn read(
         &self,
         offset: Offset,
         cursor: Option<Cursor>,
         bytes_max: usize,
+        oldest: Option<Timestamp>,
     ) -> Result<Batches, ReadError> {
+        let log_start = self.log_start(oldest).await?;
+        if offset < log_start {
+            return Err(ReadError::OutOfRange {
+                offset,
+                log_start,
+                high_watermark: self.high_watermark(),
+            });
+        }
         positions::read(&self.group.log, &self.cell, (offset, cursor), bytes_max).await
     }
 
-    /// The first offset whose record is not older than `timestamp`; the log end if all are.
-    pub async fn offset_at(&self, timestamp: Timestamp) -> Result<Offset, ReadError> {
-        positions::offset_at(&self.group.log, &self.cell, timestamp).await
+    /// The first offset whose record has this timestamp or a later one; the log end if there is none.
+    pub async fn offset_at(
+        &self,
+        timestamp: Timestamp,
+        oldest: Option<Timestamp>,
+    ) -> Result<Offset, ReadError> {
+        let log_start = self.log_start(oldest).await?;
+        let found = positions::offset_at(&self.group.log, &self.cell, timestamp).await?;
+        Ok(found.max(log_start))
     }
 
     /// Gives the batch its offsets and proposes it. Batches of one producer must be submitted one
@@ -175,6 +207,7 @@ impl Partition {
             let mut order = self.appender.order.lock().await;
             let term = self.lead(&mut order).await?;
             order.last_timestamp = order.last_timestamp.max(now);
+            let high_watermark = self.high_watermark();
             let admission = {
                 let ledger = self.appender.ledger.entries.lock();
                 self.cell
@@ -182,7 +215,7 @@ impl Partition {
             };
             match admission {
                 Admission::Append { base_offset } => {
-                    return Ok(self.propose_batch(batch, base_offset, &order).await);
+                    return Ok(self.propose_batch(batch, base_offset, &order, None).await);
                 }
                 Admission::Duplicate {
                     base_offset,
@@ -205,11 +238,48 @@ impl Partition {
                     }));
                 }
                 Admission::InFlightFull => {
-                    let high_watermark = self.high_watermark();
                     drop(order);
                     self.wait_past(high_watermark, term).await;
                 }
                 Admission::Rejected(rejection) => return Err(rejection.into()),
+            }
+        }
+    }
+
+    /// As `submit`, for records without a producer of which some have message ids, which count for
+    /// `window_ms`.
+    pub async fn submit_identified(
+        &self,
+        batch: &RecordBatch,
+        (window_ms, records): (u32, &[IdentifiedRecord]),
+        now: Timestamp,
+    ) -> Result<Submitted, AppendError> {
+        loop {
+            let mut order = self.appender.order.lock().await;
+            let term = self.lead(&mut order).await?;
+            order.last_timestamp = order.last_timestamp.max(now);
+            let oldest = order.last_timestamp.minus_millis(window_ms.into());
+            let high_watermark = self.high_watermark();
+            let (admission, base_offset) = {
+                let ledger = self.appender.ledger.entries.lock();
+                let pending = &ledger.pending;
+                self.cell.with_state(|state| {
+                    let admission = state.check_ids(records, oldest, pending);
+                    (admission, pending.next_offset(state))
+                })
+            };
+            match admission {
+                IdAdmission::New => {
+                    let ids = Some((window_ms, records));
+                    let ticket = self.propose_batch(batch, base_offset, &order, ids).await;
+                    return Ok(Submitted::Accepted(ticket));
+                }
+                IdAdmission::Known(known) => return Ok(Submitted::Known(known)),
+                IdAdmission::Pending => {
+                    drop(order);
+                    self.wait_past(high_watermark, term).await;
+                }
+                IdAdmission::Full => return Err(Rejection::MessageIdsFull.into()),
             }
         }
     }
@@ -256,6 +326,7 @@ impl Partition {
         }
     }
 
+    /// Waits until more is applied than that, or nothing that was proposed is open any more.
     async fn wait_past(&self, high_watermark: Offset, term: Term) {
         let mut published = self.cell.watch();
         let moved = published.wait_for(|now| now.high_watermark > high_watermark);
@@ -265,6 +336,7 @@ impl Partition {
         tokio::select! {
             _ = moved => {}
             _ = deposed => {}
+            () = self.appender.ledger.wait_answered() => {}
         }
     }
 
@@ -274,17 +346,28 @@ impl Partition {
         batch: &RecordBatch,
         base_offset: Offset,
         order: &Order,
+        ids: Option<(u32, &[IdentifiedRecord])>,
     ) -> Ticket {
         let term = order
             .term
             .expect("invariant: `lead` set the term of the appender");
-        let epoch = term.to_leader_epoch();
-        let command = encode_append(order.last_timestamp, batch, base_offset, epoch);
+        let stamp = Stamp {
+            timestamp: order.last_timestamp,
+            base_offset,
+            leader_epoch: term.to_leader_epoch(),
+        };
+        let command = match ids {
+            None => encode_append(batch, stamp),
+            Some(ids) => encode_identified_append(batch, stamp, ids),
+        };
         {
             let mut ledger = self.appender.ledger.entries.lock();
-            ledger
-                .pending
-                .push(base_offset, batch.producer(), batch.record_count());
+            let pending = &mut ledger.pending;
+            let record_count = batch.record_count();
+            match ids {
+                None => pending.push(base_offset, batch.producer(), record_count),
+                Some((_, records)) => pending.push_identified(base_offset, record_count, records),
+            }
             ledger.unanswered += 1;
         }
         let (answer, receiver) = oneshot::channel();
@@ -326,6 +409,21 @@ impl Partition {
         match self.propose_command(&command, now).await? {
             Outcome::Trimmed { log_start } => Ok(log_start),
             _ => unreachable!("invariant: a trim is answered as a trim"),
+        }
+    }
+
+    /// Makes the owner of a job the only one of its owners that may append, and returns the offset below
+    /// which everything lies that earlier ones have appended.
+    pub async fn fence(
+        &self,
+        job: JobName,
+        token: FencingToken,
+        now: Timestamp,
+    ) -> Result<Offset, AppendError> {
+        let command = PartitionCommand::Fence { job, token };
+        match self.propose_command(&command, now).await? {
+            Outcome::Fenced { end_offset } => Ok(end_offset),
+            _ => unreachable!("invariant: a fence is answered as a fence"),
         }
     }
 
@@ -394,7 +492,9 @@ fn appended(outcome: Result<Reply, ProposeError>, term: Term) -> Result<Appended
             term,
         }),
         Reply::Partition(Outcome::Rejected(rejection)) => Err(rejection.into()),
-        Reply::Partition(Outcome::Trimmed { .. } | Outcome::SegmentClosed)
+        Reply::Partition(
+            Outcome::Trimmed { .. } | Outcome::SegmentClosed | Outcome::Fenced { .. },
+        )
         | Reply::Metadata(_)
         | Reply::Coordinator(_)
         | Reply::None => unreachable!("invariant: an append is answered as an append"),

@@ -7,11 +7,11 @@
 use std::io;
 
 use bytes::Bytes;
-use flotilla_state::partition::batch_bytes;
+use flotilla_state::partition::{append_time, batch_bytes};
 use flotilla_storage::{EntryKind, GroupLog, LogEntry, StorageError};
 use flotilla_types::{LogIndex, Offset, RecordBatch, Timestamp};
 
-use crate::machine::{IndexBound, PartitionCell, Published};
+use crate::machine::{IndexBound, OldestKept, PartitionCell, Published};
 use crate::rows::{IndexRow, all_offset_index_keys, offset_index_key};
 
 /// Bytes of entries that are read from storage at a time, at the least and at the most.
@@ -66,6 +66,165 @@ impl From<io::Error> for ReadError {
     }
 }
 
+/// Where the records start that were appended at `oldest` or later, or were not trimmed if it is `None`.
+pub(crate) async fn log_start(
+    log: &GroupLog,
+    cell: &PartitionCell,
+    oldest: Option<Timestamp>,
+) -> Result<Offset, ReadError> {
+    let Published { log_start, .. } = cell.published();
+    let Some(oldest) = oldest else {
+        return Ok(log_start);
+    };
+    let known = cell.oldest_kept();
+    if let Some(known) = known
+        && known.appended_at.is_some_and(|time| time >= oldest)
+    {
+        return Ok(known.offset.max(log_start));
+    }
+    let found = find_kept(log, cell, known, oldest).await;
+    match found {
+        Ok(kept) => {
+            cell.note_oldest_kept(kept);
+            Ok(kept.offset.max(cell.published().log_start))
+        }
+        // Retention may have dropped what was being looked through.
+        Err(_) if cell.published().log_start > log_start => Ok(cell.published().log_start),
+        Err(error) => Err(error),
+    }
+}
+
+/// Looks on from where it was found the last time: first at the next few batches, for mostly one after
+/// the other grows too old, and then by the index.
+async fn find_kept(
+    log: &GroupLog,
+    cell: &PartitionCell,
+    known: Option<OldestKept>,
+    oldest: Timestamp,
+) -> Result<OldestKept, ReadError> {
+    let published = cell.published();
+    let start = published
+        .log_start
+        .max(known.map_or(Offset::ZERO, |known| known.offset));
+    let Some(applied) = published
+        .applied
+        .filter(|_| start < published.high_watermark)
+    else {
+        let index = published.applied.map_or(LogIndex::new(0), LogIndex::next);
+        return Ok(nothing_kept(published, index));
+    };
+    let first = match known {
+        Some(known) if known.offset == start => known.index,
+        _ => find(log, cell, start).await.map_err(ReadError::Storage)?,
+    };
+    let mut walk = Walk {
+        index: first,
+        offset: start,
+    };
+    if let Some(kept) = walk.go_on(log, cell, (applied, oldest)).await? {
+        return Ok(kept);
+    }
+    if let Some(row) =
+        last_row_before(log, cell, walk.offset..published.high_watermark, oldest).await?
+    {
+        walk.index = walk.index.max(row.index);
+    }
+    while walk.index <= applied {
+        if let Some(kept) = walk.go_on(log, cell, (applied, oldest)).await? {
+            return Ok(kept);
+        }
+    }
+    Ok(nothing_kept(published, walk.index))
+}
+
+fn nothing_kept(published: Published, index: LogIndex) -> OldestKept {
+    OldestKept {
+        offset: published.high_watermark,
+        index,
+        appended_at: None,
+    }
+}
+
+/// A walk over the batches from `index` on, those below `offset` left out.
+struct Walk {
+    index: LogIndex,
+    offset: Offset,
+}
+
+impl Walk {
+    /// Looks at the next few entries for one that was appended at `oldest` or later.
+    async fn go_on(
+        &mut self,
+        log: &GroupLog,
+        cell: &PartitionCell,
+        (applied, oldest): (LogIndex, Timestamp),
+    ) -> Result<Option<OldestKept>, ReadError> {
+        let range = self.index..applied.next();
+        let entries = read_entries(log, range, READ_BYTES_MIN).await?;
+        let Some(last) = entries.last() else {
+            return Err(hole_at(self.index));
+        };
+        let after = last.id.index.next();
+        for entry in &entries {
+            let index = entry.id.index;
+            if cell.is_rejected(index) || entry.kind != EntryKind::Command {
+                continue;
+            }
+            let Some(bytes) = batch_bytes(&entry.payload) else {
+                continue;
+            };
+            let batch = RecordBatch::parse_trusted(bytes).map_err(corrupt)?;
+            if batch.end_offset() <= self.offset {
+                continue;
+            }
+            let appended_at = append_time(&entry.payload).filter(|time| *time >= oldest);
+            if appended_at.is_some() {
+                let offset = batch.base_offset().max(self.offset);
+                return Ok(Some(OldestKept {
+                    offset,
+                    index,
+                    appended_at,
+                }));
+            }
+            self.offset = batch.end_offset();
+        }
+        self.index = after;
+        Ok(None)
+    }
+}
+
+/// Bisects the index rows for the last one whose batch was appended before `oldest`.
+async fn last_row_before(
+    log: &GroupLog,
+    cell: &PartitionCell,
+    range: std::ops::Range<Offset>,
+    oldest: Timestamp,
+) -> Result<Option<IndexRow>, ReadError> {
+    let (mut low, mut high) = (range.start, range.end);
+    let mut last = None;
+    while low < high {
+        let middle = low.advance(high.distance_from(low) / 2);
+        let row = match cell.unsaved_row(middle) {
+            Some(row) => Some(row),
+            None => stored_row(log, middle).await.map_err(ReadError::Storage)?,
+        };
+        match row {
+            Some(row) if row.appended_at >= oldest => high = middle,
+            row => {
+                last = row.or(last);
+                low = middle.advance(1);
+            }
+        }
+    }
+    Ok(last)
+}
+
+fn hole_at(index: LogIndex) -> ReadError {
+    ReadError::Storage(io::Error::other(format!(
+        "the log has a hole at index {index}"
+    )))
+}
+
 /// Reads batches from `offset` on, at least one if there is one, up to about `bytes_max`.
 pub(crate) async fn read(
     log: &GroupLog,
@@ -100,9 +259,7 @@ pub(crate) async fn read(
             }
         };
         let Some(last) = entries.last() else {
-            return Err(ReadError::Storage(io::Error::other(format!(
-                "the log has a hole at index {index}"
-            ))));
+            return Err(hole_at(index));
         };
         index = last.id.index.next();
         for entry in entries {

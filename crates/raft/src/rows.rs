@@ -4,7 +4,7 @@
 //! |---|---|---|---|---|
 //! | applied image | `a` | [`Image`] as of the last save | from time to time; rewritten | with the group |
 //! | checkpoint | `c` index u64 | [`Image`] as of that entry | once, at a checkpoint boundary | when a newer one is the purge point |
-//! | offset index | `i` base offset u64 | log index u64, largest record timestamp so far i64 | once, at apply | when its records are purged |
+//! | offset index | `i` base offset u64 | log index u64, largest record timestamp so far i64, time of append i64 | once, at apply | when its records are purged |
 //! | rejected append | `x` index u64 | empty | once, at apply | when the entry is purged |
 //! | parked replica | `p` group u64, under the metadata group | its stage | when a replica is found damaged; rewritten | when it is rebuilt or removed |
 //!
@@ -73,22 +73,27 @@ pub(crate) struct IndexRow {
     pub(crate) base_offset: Offset,
     pub(crate) index: LogIndex,
     pub(crate) max_timestamp: Timestamp,
+    pub(crate) appended_at: Timestamp,
 }
 
 impl IndexRow {
     pub(crate) fn value(&self) -> Bytes {
-        let mut value = Vec::with_capacity(16);
+        let mut value = Vec::with_capacity(24);
         value.put_u64(self.index.get());
         value.put_i64(self.max_timestamp.as_millis());
+        value.put_i64(self.appended_at.as_millis());
         value.into()
     }
 
     pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
-        let (index, timestamp) = value.split_first_chunk::<8>()?;
+        let (&[index, max_timestamp, appended_at], []) = value.as_chunks::<8>() else {
+            return None;
+        };
         Some(Self {
             base_offset: Offset::new(position_of(key)?),
-            index: LogIndex::new(u64::from_be_bytes(*index)),
-            max_timestamp: Timestamp::from_millis(i64::from_be_bytes(timestamp.try_into().ok()?)),
+            index: LogIndex::new(u64::from_be_bytes(index)),
+            max_timestamp: Timestamp::from_millis(i64::from_be_bytes(max_timestamp)),
+            appended_at: Timestamp::from_millis(i64::from_be_bytes(appended_at)),
         })
     }
 }
@@ -147,6 +152,7 @@ mod tests {
             base_offset: Offset::new(300),
             index: LogIndex::new(17),
             max_timestamp: Timestamp::from_millis(-5),
+            appended_at: Timestamp::from_millis(9),
         };
         let key = offset_index_key(row.base_offset);
         assert_eq!(IndexRow::decode(&key, &row.value()), Some(row));

@@ -92,7 +92,7 @@ impl ClusterAdmin for ClusterService {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
         self.node.refuse_when_stopping()?;
         let partitions = match origin.local_only() {
-            true => self.node.own_statuses(),
+            true => self.node.own_statuses().await,
             false => self.node.all_statuses().await,
         };
         Ok(Response::new(v1::DescribeClusterResponse {

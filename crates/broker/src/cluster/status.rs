@@ -8,7 +8,8 @@ use flotilla_protocol::v1::cluster_admin_client::ClusterAdminClient;
 use flotilla_raft::Partition;
 use flotilla_state::metadata::{self, MetadataState};
 use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
-use flotilla_types::{NodeId, PartitionId, RaftGroupId};
+use flotilla_types::{NodeId, Offset, PartitionId, RaftGroupId, TopicId};
+use futures::StreamExt;
 use futures::future::join_all;
 
 use super::service::leader_message;
@@ -17,6 +18,8 @@ use crate::origin::Origin;
 
 /// How long another node may take to tell what it knows.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
+/// Partitions that are looked at at a time.
+const CONCURRENT_MAX: usize = 64;
 
 impl Node {
     /// Every partition, by topic name and index. What only an unreachable node knows is absent.
@@ -24,7 +27,8 @@ impl Node {
         let peers = self.raft.connected_peers();
         let answers = join_all(peers.into_iter().map(|peer| self.ask_for_statuses(peer))).await;
         let mut statuses: BTreeMap<_, _> = self.placed_statuses(&self.state());
-        let told = answers.into_iter().flatten().chain(self.own_statuses());
+        let own = self.own_statuses().await;
+        let told = answers.into_iter().flatten().chain(own);
         for status in told {
             if let Some(known) = statuses.get_mut(&(status.topic.clone(), status.index)) {
                 take_in(known, status);
@@ -34,16 +38,16 @@ impl Node {
     }
 
     /// The partitions of which this node has a replica, as far as it knows.
-    pub(crate) fn own_statuses(&self) -> Vec<v1::PartitionStatus> {
+    pub(crate) async fn own_statuses(&self) -> Vec<v1::PartitionStatus> {
         let state = self.state();
         let here = state.partitions_on(self.id);
-        here.filter_map(|(id, placed)| {
+        let here = here.filter_map(|(id, placed)| {
             let partition = self.raft.partition(placed.raft_group)?;
-            let mut status = placed_status(&state, id, placed)?;
-            self.describe(&partition, &mut status);
-            Some(status)
-        })
-        .collect()
+            let status = placed_status(&state, id, placed)?;
+            Some(self.described(partition, id.topic, status))
+        });
+        let described = futures::stream::iter(here.collect::<Vec<_>>());
+        described.buffered(CONCURRENT_MAX).collect().await
     }
 
     /// Who leads the metadata group, unless that is in doubt.
@@ -63,13 +67,19 @@ impl Node {
             .collect()
     }
 
-    fn describe(&self, partition: &Partition, status: &mut v1::PartitionStatus) {
+    async fn described(
+        &self,
+        partition: Partition,
+        topic: TopicId,
+        mut status: v1::PartitionStatus,
+    ) -> v1::PartitionStatus {
         let leadership = self.raft.confirmed_leadership(partition.raft_group());
         status.leader = leadership.and_then(leader_message);
         if !partition.is_leader() {
-            return;
+            return status;
         }
-        status.log_start = Some(partition.log_start().get());
+        let log_start = partition.log_start(self.oldest_kept(topic)).await;
+        status.log_start = log_start.ok().map(Offset::get);
         status.high_watermark = Some(partition.high_watermark().get());
         status.stored_bytes = Some(partition.retained_bytes());
         let progress = partition.progress();
@@ -82,6 +92,7 @@ impl Node {
                 false => known.and_then(|known| known.entries_behind),
             };
         }
+        status
     }
 
     async fn ask_for_statuses(&self, peer: NodeId) -> Vec<v1::PartitionStatus> {

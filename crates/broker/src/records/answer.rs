@@ -5,12 +5,22 @@ use flotilla_raft::Appended;
 use flotilla_types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex};
 
 /// Where a batch is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
     pub(crate) base_offset: Offset,
     pub(crate) end_offset: Offset,
     pub(crate) leader_epoch: LeaderEpoch,
     /// By an earlier request.
+    pub(crate) duplicate: bool,
+    /// Where each record is. Empty unless one of them had a message id.
+    pub(crate) records: Vec<RecordPlace>,
+}
+
+/// Where a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordPlace {
+    pub(crate) offset: Offset,
+    /// It was there before.
     pub(crate) duplicate: bool,
 }
 
@@ -21,6 +31,7 @@ impl From<Appended> for Stored {
             end_offset: appended.end_offset,
             leader_epoch: appended.term.to_leader_epoch(),
             duplicate: appended.duplicate,
+            records: Vec::new(),
         }
     }
 }
@@ -53,6 +64,11 @@ impl Outcome {
                 end_offset: Offset::new(response.end_offset),
                 leader_epoch: LeaderEpoch::new(response.leader_epoch),
                 duplicate: response.duplicate,
+                records: response
+                    .records
+                    .into_iter()
+                    .map(RecordPlace::read)
+                    .collect(),
             });
         };
         let error = ApiError::from(error);
@@ -104,7 +120,24 @@ impl Answer {
     }
 }
 
+impl RecordPlace {
+    fn read(message: v1::RecordPlace) -> Self {
+        Self {
+            offset: Offset::new(message.offset),
+            duplicate: message.duplicate,
+        }
+    }
+
+    fn into_message(self) -> v1::RecordPlace {
+        v1::RecordPlace {
+            offset: self.offset.get(),
+            duplicate: self.duplicate,
+        }
+    }
+}
+
 fn stored_message(correlation_id: u64, partition: u32, stored: Stored) -> v1::ProduceResponse {
+    let records = stored.records.into_iter();
     v1::ProduceResponse {
         correlation_id,
         partition,
@@ -113,6 +146,7 @@ fn stored_message(correlation_id: u64, partition: u32, stored: Stored) -> v1::Pr
         leader_epoch: stored.leader_epoch.get(),
         duplicate: stored.duplicate,
         error: None,
+        records: records.map(RecordPlace::into_message).collect(),
     }
 }
 
@@ -120,12 +154,19 @@ fn stored_message(correlation_id: u64, partition: u32, stored: Stored) -> v1::Pr
 mod tests {
     use super::*;
 
-    const STORED: Stored = Stored {
-        base_offset: Offset::new(5),
-        end_offset: Offset::new(8),
-        leader_epoch: LeaderEpoch::new(2),
-        duplicate: true,
-    };
+    fn stored() -> Stored {
+        let place = |offset, duplicate| RecordPlace {
+            offset: Offset::new(offset),
+            duplicate,
+        };
+        Stored {
+            base_offset: Offset::new(5),
+            end_offset: Offset::new(6),
+            leader_epoch: LeaderEpoch::new(2),
+            duplicate: true,
+            records: vec![place(3, true), place(5, false)],
+        }
+    }
 
     fn answer(result: Result<Stored, ApiError>) -> Answer {
         Answer {
@@ -137,9 +178,9 @@ mod tests {
 
     #[test]
     fn another_node_reads_what_this_one_answers() {
-        let message = answer(Ok(STORED)).into_message();
+        let message = answer(Ok(stored())).into_message();
         assert_eq!((message.correlation_id, message.partition), (9, 3));
-        assert_eq!(Outcome::read(message), Outcome::Stored(STORED));
+        assert_eq!(Outcome::read(message), Outcome::Stored(stored()));
         for code in ErrorCode::ALL {
             let error = ApiError::new(*code, "no");
             let outcome = Outcome::read(answer(Err(error.clone())).into_message());
@@ -157,6 +198,6 @@ mod tests {
             }
             assert_eq!(outcome.may_be_stored(), !code.is_definite());
         }
-        assert!(Outcome::Stored(STORED).may_be_stored());
+        assert!(Outcome::Stored(stored()).may_be_stored());
     }
 }

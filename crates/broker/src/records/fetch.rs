@@ -102,9 +102,12 @@ impl FetchService {
         located: &Located,
         options: &FetchOptions,
     ) -> Result<Span, ApiError> {
+        let oldest = self.node.oldest_kept(located.topic);
+        let log_start = partition.log_start(oldest).await;
+        let log_start = log_start.map_err(errors::from_read)?;
         let start = match options.start {
             OffsetSpec::Offset(offset) => Some(offset),
-            OffsetSpec::Earliest => Some(partition.log_start()),
+            OffsetSpec::Earliest => Some(log_start),
             OffsetSpec::Latest | OffsetSpec::Timestamp(_) => None,
         };
         let here_end = partition.high_watermark();
@@ -123,8 +126,13 @@ impl FetchService {
             OffsetSpec::Timestamp(_) => log_end.max(start),
             _ => log_end,
         };
-        check_start(start, partition.log_start(), log_end)?;
-        Ok(Span { start, log_end })
+        check_start(start, log_start, log_end)?;
+        let from_log_start = matches!(options.start, OffsetSpec::Earliest);
+        Ok(Span {
+            start,
+            log_end,
+            from_log_start,
+        })
     }
 
     async fn leader_offset(&self, located: &Located, spec: OffsetSpec) -> Result<Offset, ApiError> {

@@ -18,11 +18,11 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::answer::{Answer, Outcome, Stored};
+use super::answer::{Answer, Outcome};
 use super::forward::Forward;
 use super::intake::Answers;
 use super::job::Job;
-use super::payload;
+use super::submission::{Fault, Submission};
 use crate::broker::RecordRoom;
 use crate::errors;
 use crate::node::Node;
@@ -258,13 +258,13 @@ impl Lane {
             return Err(Outcome::Failed(errors::disk_full(self.node.id)));
         }
         let now = self.node.now();
-        let batch = payload::to_batch(&job.payload, &located.config, now).await;
-        let batch = batch.map_err(Outcome::Failed)?;
-        let (record_count, bytes) = (batch.record_count(), batch.len());
-        let mut submitting = Box::pin(async move { partition.submit(&batch, now).await });
-        let ticket = match timeout_at(job.deadline, &mut submitting).await {
-            Ok(Ok(ticket)) => ticket,
-            Ok(Err(error)) => return Err(outcome_of(&self.node, located, &error)),
+        let submission = Submission::read(&job.payload, &located.config, now).await;
+        let submission = submission.map_err(Outcome::Failed)?;
+        let mut submitting = Box::pin(submission.submit(partition, now));
+        let taken = match timeout_at(job.deadline, &mut submitting).await {
+            Ok(Ok(taken)) => taken,
+            Ok(Err(Fault::Refused(error))) => return Err(Outcome::Failed(error)),
+            Ok(Err(Fault::Append(error))) => return Err(outcome_of(&self.node, located, &error)),
             Err(_) => {
                 // The partition counts on a batch that it has begun to propose, so this goes on.
                 self.node.tasks.spawn(submitting.map(drop));
@@ -273,12 +273,13 @@ impl Lane {
         };
         let (node, located) = (self.node.clone(), located.clone());
         let (started, deadline) = (job.started, job.deadline);
+        let (record_count, bytes) = (taken.record_count, taken.bytes);
         let outcome = async move {
-            match timeout_at(deadline, ticket.wait()).await {
-                Ok(Ok(appended)) => {
+            match timeout_at(deadline, taken.wait()).await {
+                Ok(Ok(stored)) => {
                     node.meters
                         .on_stored(record_count, bytes, started.elapsed());
-                    Outcome::Stored(Stored::from(appended))
+                    Outcome::Stored(stored)
                 }
                 Ok(Err(error)) => outcome_of(&node, &located, &error),
                 Err(_) => Outcome::Failed(timed_out()),
@@ -381,6 +382,7 @@ fn timed_out() -> ApiError {
 mod tests {
     use flotilla_types::Offset;
 
+    use super::super::answer::Stored;
     use super::*;
 
     fn stored() -> Outcome {
@@ -389,6 +391,7 @@ mod tests {
             end_offset: Offset::new(1),
             leader_epoch: LeaderEpoch::new(1),
             duplicate: false,
+            records: Vec::new(),
         })
     }
 

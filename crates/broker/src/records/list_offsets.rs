@@ -6,7 +6,7 @@ use flotilla_protocol::v1::fetch_client::FetchClient;
 use flotilla_protocol::{ApiError, OffsetSpec, v1};
 use flotilla_raft::Partition;
 use flotilla_types::limits::TOPIC_PARTITIONS_MAX;
-use flotilla_types::{ErrorCode, NodeId, Offset, PartitionIndex, TopicName};
+use flotilla_types::{ErrorCode, NodeId, Offset, PartitionIndex, Timestamp, TopicName};
 use futures::StreamExt;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Request;
@@ -87,7 +87,10 @@ impl Node {
         let forwarding = Forwarding::of(origin, false);
         loop {
             let offset = match self.route_to_leader(located, forwarding, deadline).await {
-                Ok(Route::Here(partition)) => offset_here(&partition, spec, deadline).await,
+                Ok(Route::Here(partition)) => {
+                    let oldest = self.oldest_kept(located.topic);
+                    offset_here(&partition, spec, oldest, deadline).await
+                }
                 Ok(Route::At(leader)) => {
                     let limit = deadline.saturating_duration_since(Instant::now());
                     let request = ask_for(located, spec);
@@ -143,6 +146,7 @@ fn ask_for(located: &Located, spec: OffsetSpec) -> v1::ListOffsetsRequest {
 async fn offset_here(
     partition: &Partition,
     spec: OffsetSpec,
+    oldest: Option<Timestamp>,
     deadline: Instant,
 ) -> Result<Offset, ApiError> {
     match timeout_at(deadline, partition.wait_settled()).await {
@@ -154,10 +158,13 @@ async fn offset_here(
         }
     }
     match spec {
-        OffsetSpec::Earliest => Ok(partition.log_start()),
+        OffsetSpec::Earliest => {
+            let log_start = partition.log_start(oldest).await;
+            log_start.map_err(errors::from_read)
+        }
         OffsetSpec::Latest => Ok(partition.high_watermark()),
         OffsetSpec::Timestamp(timestamp) => {
-            let offset = partition.offset_at(timestamp).await;
+            let offset = partition.offset_at(timestamp, oldest).await;
             offset.map_err(errors::from_read)
         }
         OffsetSpec::Offset(offset) => Ok(offset),

@@ -10,6 +10,7 @@
 //! streams are two writers.
 
 mod answer;
+mod fence;
 mod fetch;
 mod fetch_request;
 mod forward;
@@ -20,6 +21,7 @@ mod list_offsets;
 mod payload;
 mod produce;
 mod reader;
+mod submission;
 
 pub(crate) use fetch::FetchService;
 pub(crate) use produce::ProduceService;

@@ -12,8 +12,8 @@ use flotilla_protocol::v1::produce_request::Payload;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_types::limits::BATCH_RECORDS_MAX;
 use flotilla_types::{
-    BatchBuilder, BatchContents, BatchError, Compression, ErrorCode, Header, PartitionIndex,
-    RecordBatch, Timestamp, TopicConfig, partition_of_key,
+    BatchBuilder, BatchContents, BatchError, Compression, ErrorCode, Header, MessageId,
+    PartitionIndex, RecordBatch, Timestamp, TopicConfig, partition_of_key,
 };
 
 /// A compressed batch above this is walked on a thread that may block, in bytes.
@@ -45,20 +45,31 @@ pub(crate) fn choose_partition(
     let Payload::Records(records) = payload else {
         return Err(invalid("a batch needs the number of its partition"));
     };
-    let mut keys = records.records.iter().map(|record| record.key.as_ref());
-    let Some(key) = keys.next() else {
+    let mut routes = records.records.iter().map(routed_by);
+    let Some(route) = routes.next() else {
         return Err(no_records());
     };
-    if keys.any(|other| other != key) {
+    if routes.any(|other| other != route) {
         return Err(invalid(
-            "records of several keys need the number of their partition: \
-             name it, or send one request for each key",
+            "records of several keys, or without keys and of several message ids, need the number of \
+             their partition: name it, or send one request for each",
         ));
     }
-    Ok(match key {
+    Ok(match route {
         Some(key) => partition_of_key(key, partition_count),
         None => PartitionIndex::new(turn % partition_count),
     })
+}
+
+/// What picks a record's partition: its key, or else its message id, so that one that is sent again
+/// comes to the partition that knows it.
+fn routed_by(record: &v1::Record) -> Option<&[u8]> {
+    let id = record.message_id.as_ref().map(String::as_bytes);
+    record.key.as_deref().or(id)
+}
+
+pub(crate) fn read_message_id(id: &str) -> Result<MessageId, ApiError> {
+    MessageId::of(id).map_err(|error| invalid(&error.to_string()))
 }
 
 /// The batch to append. `now` is the timestamp of records that have none.
@@ -68,27 +79,28 @@ pub(crate) async fn to_batch(
     now: Timestamp,
 ) -> Result<RecordBatch, ApiError> {
     match payload {
-        Payload::Records(records) => pack(&records.records, config, now),
+        Payload::Records(records) => pack(records.records.iter(), config, now),
         Payload::Batch(bytes) => check(bytes.clone(), config).await,
     }
 }
 
-fn pack(
-    records: &[v1::Record],
+pub(crate) fn pack<'a>(
+    records: impl Iterator<Item = &'a v1::Record>,
     config: &TopicConfig,
     now: Timestamp,
 ) -> Result<RecordBatch, ApiError> {
-    if records.is_empty() {
-        return Err(no_records());
-    }
-    if records.len() > BATCH_RECORDS_MAX {
-        return Err(invalid(&format!(
-            "{} records are too many for one request: send {BATCH_RECORDS_MAX} at a time",
-            records.len()
-        )));
-    }
     let mut builder = BatchBuilder::new(Compression::None);
+    let mut count = 0;
     for record in records {
+        count += 1;
+        if count > BATCH_RECORDS_MAX {
+            return Err(invalid(&format!(
+                "a request takes at most {BATCH_RECORDS_MAX} records: send the others in another one"
+            )));
+        }
+        if let Some(id) = &record.message_id {
+            read_message_id(id)?;
+        }
         check_record_bytes(record_bytes(record), config)?;
         let headers: Vec<Header> = record.headers.iter().cloned().map(Header::from).collect();
         let timestamp = record.timestamp_ms.map_or(now, Timestamp::from_millis);
@@ -98,6 +110,9 @@ fn pack(
             record.value.as_deref(),
             &headers,
         )?;
+    }
+    if count == 0 {
+        return Err(no_records());
     }
     Ok(builder.build(None)?)
 }

@@ -41,6 +41,15 @@ impl Produce for ProduceService {
         Ok(Response::new(answer.into_response()?))
     }
 
+    async fn fence_producer(
+        &self,
+        request: Request<v1::FenceProducerRequest>,
+    ) -> Result<Response<v1::FenceProducerResponse>, Status> {
+        let origin = Origin::of(&request, self.node.peers.cluster())?;
+        let fenced = self.node.fence_producer(request.into_inner(), origin);
+        Ok(Response::new(fenced.await?))
+    }
+
     type ProduceStreamStream =
         Pin<Box<dyn Stream<Item = Result<v1::ProduceResponse, Status>> + Send>>;
 

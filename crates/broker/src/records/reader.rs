@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::{Batches, Cursor, Partition};
-use flotilla_types::{ErrorCode, Offset, RecordBatch};
+use flotilla_types::{ErrorCode, Offset, RecordBatch, Timestamp};
 use futures::Stream;
 use tokio::time::timeout;
 use tonic::Status;
@@ -28,6 +28,8 @@ pub(crate) struct Span {
     pub(crate) start: Offset,
     /// The high watermark when the call began, as the leader knew it if that matters.
     pub(crate) log_end: Offset,
+    /// Start at the log start, wherever it is by then.
+    pub(crate) from_log_start: bool,
 }
 
 /// Where a fetch ends.
@@ -53,6 +55,7 @@ pub(crate) struct Reader {
     bytes_max: usize,
     wait: Duration,
     records_left: Option<u64>,
+    from_log_start: bool,
     answered: bool,
 }
 
@@ -75,6 +78,7 @@ impl Reader {
             bytes_max: options.bytes_max,
             wait: options.wait,
             records_left: options.records_max,
+            from_log_start: span.from_log_start,
             answered: false,
         }
     }
@@ -104,13 +108,20 @@ impl Reader {
         if self.partition.high_watermark() <= self.position && !self.is_complete() {
             self.wait_for_records().await?;
         }
+        // One time for all: what is told as the log start is what can be read.
+        let oldest = self.node.oldest_kept(self.located.topic);
+        let log_start = self.partition.log_start(oldest).await;
+        let log_start = log_start.map_err(errors::from_read)?;
+        if self.from_log_start && !self.answered {
+            self.position = self.position.max(log_start);
+        }
         self.answered = true;
         let start_offset = self.position.get();
-        let batches = self.read().await?;
+        let batches = self.read(oldest).await?;
         Ok(Some(v1::FetchResponse {
             start_offset,
             partition: self.located.index.get(),
-            log_start: self.partition.log_start().get(),
+            log_start: log_start.get(),
             high_watermark: self.partition.high_watermark().get(),
             next_offset: self.position.get(),
             batches,
@@ -181,13 +192,13 @@ impl Reader {
         Ok(())
     }
 
-    async fn read(&mut self) -> Result<Bytes, ApiError> {
+    async fn read(&mut self, oldest: Option<Timestamp>) -> Result<Bytes, ApiError> {
         if self.partition.high_watermark() <= self.position || self.is_complete() {
             return Ok(Bytes::new());
         }
         let read = self
             .partition
-            .read(self.position, self.cursor, self.bytes_max);
+            .read(self.position, self.cursor, self.bytes_max, oldest);
         let mut read = read.await.map_err(errors::from_read)?;
         if let Some(limit) = self.limit() {
             cut(&mut read, limit)?;

@@ -212,9 +212,8 @@ impl TopicAdmin for TopicService {
         request: Request<v1::DeleteRecordsRequest>,
     ) -> Result<Response<v1::DeleteRecordsResponse>, Status> {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
-        let deleted = self.node.delete_records(request.into_inner(), origin);
-        let log_start = deleted.await?.get();
-        Ok(Response::new(v1::DeleteRecordsResponse { log_start }))
+        let deleted = self.node.call_leader(request.into_inner(), origin);
+        Ok(Response::new(deleted.await?))
     }
 }
 

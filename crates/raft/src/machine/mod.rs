@@ -16,7 +16,7 @@ use futures::{Stream, StreamExt};
 use openraft::entry::RaftPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 
-pub(crate) use partition::{IndexBound, PartitionCell, Published};
+pub(crate) use partition::{IndexBound, OldestKept, PartitionCell, Published};
 pub(crate) use small::{CoordinatorCell, MetadataCell};
 
 use crate::log_store::Gaps;

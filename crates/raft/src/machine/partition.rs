@@ -41,6 +41,16 @@ pub(crate) struct Published {
     pub(crate) purge_point: Option<LogIndex>,
 }
 
+/// The first batch of a log that was appended at a certain time or later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OldestKept {
+    pub(crate) offset: Offset,
+    /// The batch is at this index or after it.
+    pub(crate) index: LogIndex,
+    /// `None` if there was no such batch yet.
+    pub(crate) appended_at: Option<Timestamp>,
+}
+
 /// Where the search for an offset starts: at this index or after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IndexBound {
@@ -53,6 +63,8 @@ pub(crate) enum IndexBound {
 pub(crate) struct PartitionCell {
     log: GroupLog,
     inner: RwLock<Inner>,
+    /// The last answer to which batch is the oldest that is kept, from where the next one is found.
+    oldest_kept: Mutex<Option<OldestKept>>,
     /// Serialises saves: rows of an older state must never follow those of a newer one.
     saving: Mutex<Saving>,
     published: watch::Sender<Published>,
@@ -133,6 +145,7 @@ impl PartitionCell {
         Ok(Self {
             log,
             inner: RwLock::new(inner),
+            oldest_kept: Mutex::new(None),
             saving: Mutex::new(Saving::Allowed),
             published,
         })
@@ -174,6 +187,21 @@ impl PartitionCell {
             Some((_, row)) => IndexBound::At(row.index),
             None => IndexBound::Stored,
         }
+    }
+
+    /// The row at or before the offset, if it has not been handed to storage yet.
+    pub(crate) fn unsaved_row(&self, offset: Offset) -> Option<IndexRow> {
+        let inner = self.inner.read();
+        let mut rows = inner.unsaved.index_rows.range(..=offset);
+        rows.next_back().map(|(_, row)| *row)
+    }
+
+    pub(crate) fn oldest_kept(&self) -> Option<OldestKept> {
+        *self.oldest_kept.lock()
+    }
+
+    pub(crate) fn note_oldest_kept(&self, kept: OldestKept) {
+        *self.oldest_kept.lock() = Some(kept);
     }
 
     pub(super) fn apply(&self, id: RaftLogId, payload: &Payload) -> io::Result<Reply> {
@@ -314,6 +342,7 @@ impl PartitionCell {
             inner.tail.clear();
             inner.unsaved = Unsaved::default();
             inner.snapshot = Some(index);
+            *self.oldest_kept.lock() = None;
         }
         self.publish();
         Ok(())
@@ -358,12 +387,14 @@ impl Inner {
                 Change::IndexRow {
                     base_offset,
                     index,
+                    appended_at,
                     max_timestamp,
                 } => {
                     let row = IndexRow {
                         base_offset,
                         index,
                         max_timestamp,
+                        appended_at,
                     };
                     self.unsaved.index_rows.insert(base_offset, row);
                 }
@@ -375,7 +406,7 @@ impl Inner {
                 Change::LogStart { .. } => {}
             }
         }
-        if matches!(command, PartitionCommand::Append(_)) {
+        if let PartitionCommand::Append(_) | PartitionCommand::IdentifiedAppend(_) = command {
             self.note_position(index, &applied.outcome);
         }
         applied.outcome
@@ -393,7 +424,7 @@ impl Inner {
                 self.rejected.insert(index);
                 self.unsaved.rejected.push(index);
             }
-            Outcome::Trimmed { .. } | Outcome::SegmentClosed => {}
+            Outcome::Trimmed { .. } | Outcome::SegmentClosed | Outcome::Fenced { .. } => {}
         }
     }
 

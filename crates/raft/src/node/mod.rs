@@ -414,7 +414,7 @@ impl RaftNode {
             if let Err(error) = group.compact(up_to, COMPACTION_LIMIT).await {
                 tracing::warn!(group = %group.id, %error, "cannot cut the log; trying again later");
             } else if let Replica::Partition(partition) = &replica {
-                let log_start = partition.log_start();
+                let log_start = partition.trimmed_to();
                 partition.cell().forget_purged(up_to, log_start);
             }
         }

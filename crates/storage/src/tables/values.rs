@@ -11,7 +11,7 @@ use crate::tables::keys::EntryKey;
 /// Version of the data directory that this program writes, and the only one that it reads: no older
 /// one was ever released. Since version 2 a group can be reset: the journal knows frames 8 and 9, the
 /// tables lives. Since version 3 an identity may have several starts.
-pub(crate) const FORMAT_VERSION: u32 = 3;
+pub(crate) const FORMAT_VERSION: u32 = 4;
 
 const VERSION: u8 = 1;
 
