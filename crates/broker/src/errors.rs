@@ -95,6 +95,14 @@ pub(crate) fn from_metadata_rejection(rejection: &MetadataRejection) -> ApiError
         MetadataRejection::OtherPast { .. } => {
             "it was wiped or is an old copy, so give the machine a new node id"
         }
+        MetadataRejection::SchemasTooLarge { .. } => "delete topics that nobody uses",
+        MetadataRejection::TooManySchemas { .. } => {
+            "create a topic of another name for records of another kind"
+        }
+        MetadataRejection::TopicProtected { .. } => "set protected of the topic to false first",
+        MetadataRejection::TopicsChanged { .. } | MetadataRejection::SchemaChanged { .. } => {
+            "look at it again, and repeat the change"
+        }
         MetadataRejection::TopicExists { .. } => "choose another name, or delete that topic first",
         MetadataRejection::UnknownTopic { .. } => "`topic list` shows what there is",
     };

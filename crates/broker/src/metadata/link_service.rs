@@ -7,8 +7,8 @@ use flotilla_protocol::ApiError;
 use flotilla_protocol::internal::v1::metadata_link_server::MetadataLink;
 use flotilla_protocol::internal::v1::propose_response::Outcome;
 use flotilla_protocol::internal::v1::{
-    CoordinatorsCreated, GetVersionRequest, GetVersionResponse, NodeRegistered, ProducerIds,
-    ProposeRequest, ProposeResponse,
+    CoordinatorsCreated, DoneTogether, GetVersionRequest, GetVersionResponse, NodeRegistered,
+    ProducerIds, ProposeRequest, ProposeResponse,
 };
 use flotilla_state::metadata::MetadataCommand;
 use flotilla_types::ErrorCode;
@@ -78,6 +78,8 @@ impl MetadataLink for MetadataLinkService {
                 count: ids.end.get() - ids.start.get(),
             }),
             Accepted::Coordinators => Outcome::CoordinatorsCreated(CoordinatorsCreated {}),
+            Accepted::Schema { version } => Outcome::SchemaVersion(version),
+            Accepted::Together => Outcome::DoneTogether(DoneTogether {}),
         };
         Ok(Response::new(ProposeResponse {
             version: proposed.version,

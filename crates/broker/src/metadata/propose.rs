@@ -36,6 +36,8 @@ pub(crate) enum Accepted {
     Topic(TopicId),
     ProducerIds(Range<ProducerId>),
     Coordinators,
+    Schema { version: u32 },
+    Together,
 }
 
 impl Node {
@@ -84,6 +86,8 @@ impl Node {
             | MetadataOutcome::TopicDeleted { id } => Accepted::Topic(id),
             MetadataOutcome::ProducerIdsAllocated { ids } => Accepted::ProducerIds(ids),
             MetadataOutcome::CoordinatorsCreated => Accepted::Coordinators,
+            MetadataOutcome::SchemaRegistered { version, .. } => Accepted::Schema { version },
+            MetadataOutcome::DoneTogether => Accepted::Together,
             MetadataOutcome::Rejected(rejection) => {
                 return Err(errors::from_metadata_rejection(&rejection));
             }
@@ -210,6 +214,8 @@ fn read_response(response: internal::ProposeResponse) -> Result<Proposed, ApiErr
             Accepted::ProducerIds(ProducerId::new(ids.first)..ProducerId::new(end))
         }
         Some(Outcome::CoordinatorsCreated(_)) => Accepted::Coordinators,
+        Some(Outcome::SchemaVersion(version)) => Accepted::Schema { version },
+        Some(Outcome::DoneTogether(_)) => Accepted::Together,
         None => return Err(unexpected_answer()),
     };
     Ok(Proposed {

@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use flotilla_types::limits::{
-    COORDINATORS, NODE_REPLICAS_MAX, REPLICATION_FACTOR_MAX, TOPIC_PARTITIONS_MAX,
+    CLUSTER_SCHEMA_BYTES_MAX, COORDINATORS, NODE_REPLICAS_MAX, REPLICATION_FACTOR_MAX,
+    SCHEMA_VERSIONS_MAX, TOPIC_PARTITIONS_MAX,
 };
 use flotilla_types::{
-    Lineage, NodeAddresses, NodeId, ProducerId, RaftGroupId, TopicConfig, TopicConfigError,
-    TopicId, TopicName,
+    Lineage, NodeAddresses, NodeId, ProducerId, RaftGroupId, Timestamp, TopicConfig,
+    TopicConfigError, TopicId, TopicName,
 };
 
 use super::placement::{NodeLoad, place};
 use super::state::partition_id;
 use super::{
     Applied, MetadataChange, MetadataCommand, MetadataOutcome, MetadataRejection, MetadataState,
-    Node, Partition, Topic,
+    Node, Partition, SchemaVersion, Topic,
 };
 
 /// Those above belong to the owners of jobs.
@@ -44,11 +46,23 @@ impl MetadataState {
             MetadataCommand::CreateCoordinators { replication_factor } => {
                 self.create_coordinators(*replication_factor)
             }
+            MetadataCommand::RegisterSchema {
+                name,
+                latest_version,
+                schema,
+                now,
+            } => self.register_schema(name, *latest_version, schema, *now),
+            MetadataCommand::Together {
+                topics_version,
+                commands,
+            } => self.carry_out_together(*topics_version, commands),
         };
         let (outcome, change) =
             effect.unwrap_or_else(|rejection| (MetadataOutcome::Rejected(rejection), None));
-        if change.is_some() {
+        if let Some(change) = &change {
             self.version = self.version.saturating_add(1);
+            let step = u64::from(change.concerns_topics());
+            self.topics_version = self.topics_version.saturating_add(step);
         }
         Applied { outcome, change }
     }
@@ -105,6 +119,7 @@ impl MetadataState {
             config: changed_config(TopicConfig::default(), config, &[])?,
             replication_factor,
             partitions: Vec::new(),
+            schemas: Vec::new(),
         };
         let after = id.get().checked_add(1);
         let next_topic = TopicId::new(after.ok_or(MetadataRejection::IdsExhausted)?);
@@ -150,7 +165,11 @@ impl MetadataState {
     }
 
     fn delete_topic(&mut self, name: &TopicName) -> Effect {
-        let id = self.require_topic(name)?.id;
+        let topic = self.require_topic(name)?;
+        if topic.config.is_protected {
+            return Err(MetadataRejection::TopicProtected { name: name.clone() });
+        }
+        let id = topic.id;
         let topic = self.topics.remove(&id);
         self.topic_by_name.remove(name);
         let raft_groups: Vec<_> = topic.iter().flat_map(Topic::raft_groups).collect();
@@ -196,6 +215,70 @@ impl MetadataState {
             MetadataOutcome::CoordinatorsCreated,
             Some(MetadataChange::Coordinators { raft_groups }),
         ))
+    }
+
+    fn register_schema(
+        &mut self,
+        name: &TopicName,
+        latest_version: u32,
+        schema: &Arc<str>,
+        now: Timestamp,
+    ) -> Effect {
+        let topic = self.require_topic(name)?;
+        let (id, current) = (topic.id, topic.schema_version());
+        if current != latest_version {
+            return Err(MetadataRejection::SchemaChanged {
+                name: name.clone(),
+                expected: latest_version,
+                current,
+            });
+        }
+        if topic.schemas.len() >= SCHEMA_VERSIONS_MAX {
+            return Err(MetadataRejection::TooManySchemas { name: name.clone() });
+        }
+        let schemas = self.topics.values().flat_map(|topic| &topic.schemas);
+        let bytes = schemas.fold(schema.len(), |bytes, schema| bytes + schema.text.len());
+        if bytes > CLUSTER_SCHEMA_BYTES_MAX {
+            return Err(MetadataRejection::SchemasTooLarge { bytes });
+        }
+        let topic = self
+            .topics
+            .get_mut(&id)
+            .expect("invariant: a required topic is there");
+        topic.schemas.push(SchemaVersion {
+            text: schema.clone(),
+            created_at: now,
+        });
+        let version = topic.schema_version();
+        Ok((
+            MetadataOutcome::SchemaRegistered { id, version },
+            Some(MetadataChange::Schema { topic: id }),
+        ))
+    }
+
+    /// Tries them out on a copy, which takes the place of the state if none is refused.
+    fn carry_out_together(&mut self, topics_version: u64, commands: &[MetadataCommand]) -> Effect {
+        if topics_version != self.topics_version {
+            return Err(MetadataRejection::TopicsChanged {
+                expected: topics_version,
+                current: self.topics_version,
+            });
+        }
+        let mut after = self.clone();
+        let mut changes = Vec::new();
+        for command in commands {
+            let Applied { outcome, change } = after.apply(command);
+            if let MetadataOutcome::Rejected(rejection) = outcome {
+                return Err(rejection);
+            }
+            changes.extend(change);
+        }
+        // What is one command counts as one change.
+        after.version = self.version;
+        after.topics_version = self.topics_version;
+        *self = after;
+        let change = (!changes.is_empty()).then_some(MetadataChange::Several(changes));
+        Ok((MetadataOutcome::DoneTogether, change))
     }
 
     fn require_topic(&self, name: &TopicName) -> Result<&Topic, MetadataRejection> {

@@ -1,9 +1,12 @@
 use std::collections::BTreeSet;
 
-use flotilla_types::limits::{COORDINATORS, NODE_REPLICAS_MAX, TOPIC_PARTITIONS_MAX};
+use flotilla_types::limits::{
+    CLUSTER_SCHEMA_BYTES_MAX, COORDINATORS, NODE_REPLICAS_MAX, SCHEMA_VERSIONS_MAX,
+    TOPIC_PARTITIONS_MAX,
+};
 use flotilla_types::{
     ErrorCode, GroupId, Lineage, NodeId, PartitionId, PartitionIndex, ProducerId, RaftGroupId,
-    TopicConfig, TopicId,
+    Timestamp, TopicConfig, TopicId,
 };
 
 use super::test_commands::{apply, cluster, create, delete, name, pairs, register};
@@ -364,4 +367,112 @@ fn coordinators_are_placed_once_and_spread_like_partitions() {
     assert_eq!(again.outcome, MetadataOutcome::CoordinatorsCreated);
     assert_eq!(again.change, None);
     assert_eq!(state.coordinator_of(&group).cloned(), before);
+}
+
+fn register_schema(topic: &str, latest_version: u32, schema: &str) -> MetadataCommand {
+    MetadataCommand::RegisterSchema {
+        name: name(topic),
+        latest_version,
+        schema: schema.into(),
+        now: Timestamp::from_millis(5),
+    }
+}
+
+#[test]
+fn a_schema_follows_the_one_that_it_was_checked_against() {
+    let mut state = cluster(1);
+    let _ = state.apply(&create("orders", 1, 1));
+    let id = TopicId::new(1);
+    for version in 1..=2 {
+        let schema = format!("{{\"minLength\":{version}}}");
+        let (outcome, change) = apply(&mut state, &register_schema("orders", version - 1, &schema));
+        assert_eq!(outcome, MetadataOutcome::SchemaRegistered { id, version });
+        assert_eq!(change, MetadataChange::Schema { topic: id });
+    }
+    let late = rejected(&mut state, &register_schema("orders", 1, "{}"));
+    assert_eq!(late.code(), ErrorCode::VersionConflict);
+    let unknown = rejected(&mut state, &register_schema("payments", 0, "{}"));
+    assert_eq!(unknown.code(), ErrorCode::UnknownTopic);
+    let topic = state.topic(id).unwrap();
+    assert_eq!(&*topic.schemas[1].text, "{\"minLength\":2}");
+    assert_eq!(MetadataState::decode(&state.encode()).unwrap(), state);
+}
+
+#[test]
+fn schemas_are_limited_in_number_and_in_size() {
+    let mut state = cluster(1);
+    let _ = state.apply(&create("orders", 1, 1));
+    for version in 0..SCHEMA_VERSIONS_MAX as u32 {
+        let _ = apply(&mut state, &register_schema("orders", version, "{}"));
+    }
+    let one_more = register_schema("orders", SCHEMA_VERSIONS_MAX as u32, "{}");
+    let refused = rejected(&mut state, &one_more);
+    assert!(matches!(refused, MetadataRejection::TooManySchemas { .. }));
+    let _ = state.apply(&create("payments", 1, 1));
+    let large = " ".repeat(CLUSTER_SCHEMA_BYTES_MAX);
+    let refused = rejected(&mut state, &register_schema("payments", 0, &large));
+    assert!(matches!(refused, MetadataRejection::SchemasTooLarge { .. }));
+}
+
+#[test]
+fn a_protected_topic_is_deleted_only_without_its_protection() {
+    let mut state = cluster(1);
+    let _ = state.apply(&create("orders", 1, 1));
+    let _ = state.apply(&alter("orders", &[("protected", "true")], &[]));
+    let refused = rejected(&mut state, &delete("orders"));
+    assert_eq!(refused.code(), ErrorCode::TopicProtected);
+    let _ = state.apply(&alter("orders", &[], &["protected"]));
+    let _ = apply(&mut state, &delete("orders"));
+}
+
+fn together(topics_version: u64, commands: &[MetadataCommand]) -> MetadataCommand {
+    MetadataCommand::Together {
+        topics_version,
+        commands: commands.to_vec(),
+    }
+}
+
+#[test]
+fn several_commands_have_their_effect_together_or_not_at_all() {
+    let mut state = cluster(1);
+    let _ = state.apply(&create("orders", 1, 1));
+    let before = (state.version(), state.topics_version());
+    let too_many = together(before.1, &[create("a", 1, 1), create("b", 1, 2)]);
+    let refused = rejected(&mut state, &too_many);
+    assert_eq!(refused.code(), ErrorCode::NotEnoughNodes);
+
+    let commands = [
+        create("a", 2, 1),
+        register_schema("a", 0, "{}"),
+        delete("orders"),
+    ];
+    let (outcome, change) = apply(&mut state, &together(before.1, &commands));
+    assert_eq!(outcome, MetadataOutcome::DoneTogether);
+    assert!(matches!(change, MetadataChange::Several(changes) if changes.len() == 3));
+    assert_eq!(state.version(), before.0 + 1);
+    assert_eq!(state.topics_version(), before.1 + 1);
+    let names: Vec<_> = state.topics().map(|topic| topic.name.as_str()).collect();
+    assert_eq!(names, ["a"]);
+}
+
+#[test]
+fn what_was_worked_out_for_other_topics_is_not_carried_out() {
+    let mut state = cluster(1);
+    let seen = state.topics_version();
+    let _ = state.apply(&create("orders", 1, 1));
+    let refused = rejected(&mut state, &together(seen, &[delete("orders")]));
+    assert_eq!(refused.code(), ErrorCode::VersionConflict);
+    let seen = state.topics_version();
+    let _ = state.apply(&MetadataCommand::AllocateProducerIds { count: 5 });
+    let _ = state.apply(&register(2, Lineage::first(1)));
+    assert_eq!(state.topics_version(), seen, "these are no topics");
+    let _ = apply(&mut state, &together(seen, &[delete("orders")]));
+}
+
+#[test]
+fn nothing_to_do_together_is_no_change() {
+    let mut state = cluster(1);
+    let applied = state.apply(&together(0, &[]));
+    assert_eq!(applied.outcome, MetadataOutcome::DoneTogether);
+    assert_eq!(applied.change, None);
 }

@@ -1,7 +1,9 @@
 //! What the metadata group can be told, and how that is written into a log entry: a format byte,
 //! then CBOR. The numbers of variants and fields are permanent.
 
-use flotilla_types::{Incarnation, Lineage, NodeAddresses, NodeId, TopicName};
+use std::sync::Arc;
+
+use flotilla_types::{Incarnation, Lineage, NodeAddresses, NodeId, Timestamp, TopicName};
 use minicbor::{Decode, Encode};
 
 use crate::{DecodeError, wire};
@@ -48,6 +50,20 @@ pub enum MetadataCommand {
     /// Places the coordinators of consumer groups, unless there are some.
     CreateCoordinators {
         replication_factor: u32,
+    },
+    /// Gives a topic the version of its schema that follows `latest_version`. It was checked against
+    /// that one, so nothing happens if there is a later one.
+    RegisterSchema {
+        name: TopicName,
+        latest_version: u32,
+        schema: Arc<str>,
+        now: Timestamp,
+    },
+    /// Carries out all of these commands, or none. They were worked out for the topics as they were at
+    /// `topics_version`, so nothing happens if anything has changed since.
+    Together {
+        topics_version: u64,
+        commands: Vec<MetadataCommand>,
     },
 }
 
@@ -106,6 +122,24 @@ enum CommandBody {
         #[n(0)]
         replication_factor: u32,
     },
+    #[n(7)]
+    RegisterSchema {
+        #[n(0)]
+        name: String,
+        #[n(1)]
+        latest_version: u32,
+        #[n(2)]
+        schema: String,
+        #[n(3)]
+        now_ms: i64,
+    },
+    #[n(8)]
+    Together {
+        #[n(0)]
+        topics_version: u64,
+        #[n(1)]
+        commands: Vec<CommandBody>,
+    },
 }
 
 impl MetadataCommand {
@@ -157,6 +191,24 @@ impl CommandBody {
             MetadataCommand::CreateCoordinators { replication_factor } => {
                 Self::CreateCoordinators { replication_factor }
             }
+            MetadataCommand::RegisterSchema {
+                name,
+                latest_version,
+                schema,
+                now,
+            } => Self::RegisterSchema {
+                name: text(name),
+                latest_version,
+                schema: schema.to_string(),
+                now_ms: now.as_millis(),
+            },
+            MetadataCommand::Together {
+                topics_version,
+                commands,
+            } => Self::Together {
+                topics_version,
+                commands: commands.into_iter().map(Self::from_command).collect(),
+            },
         }
     }
 
@@ -202,8 +254,41 @@ impl CommandBody {
             Self::CreateCoordinators { replication_factor } => {
                 MetadataCommand::CreateCoordinators { replication_factor }
             }
+            Self::RegisterSchema {
+                name,
+                latest_version,
+                schema,
+                now_ms,
+            } => MetadataCommand::RegisterSchema {
+                name: parse_name(&name)?,
+                latest_version,
+                schema: schema.into(),
+                now: Timestamp::from_millis(now_ms),
+            },
+            Self::Together {
+                topics_version,
+                commands,
+            } => MetadataCommand::Together {
+                topics_version,
+                commands: read_together(commands)?,
+            },
         })
     }
+}
+
+/// They stand in one level: nothing that is proposed has more.
+fn read_together(commands: Vec<CommandBody>) -> Result<Vec<MetadataCommand>, DecodeError> {
+    let is_nested = |command: &CommandBody| matches!(command, CommandBody::Together { .. });
+    if commands.iter().any(is_nested) {
+        return Err(DecodeError::Contradiction {
+            what: WHAT,
+            contradiction: "commands to be carried out together are nested",
+        });
+    }
+    commands
+        .into_iter()
+        .map(CommandBody::into_command)
+        .collect()
 }
 
 fn decode_lineage(starts: &[u64]) -> Result<Lineage, DecodeError> {

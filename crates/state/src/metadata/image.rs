@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use flotilla_types::limits::{COORDINATORS, TOPIC_PARTITIONS_MAX};
+use flotilla_types::limits::{COORDINATORS, SCHEMA_VERSIONS_MAX, TOPIC_PARTITIONS_MAX};
 use flotilla_types::{
-    Incarnation, NodeAddresses, NodeId, ProducerId, RaftGroupId, TopicConfig, TopicId, TopicName,
+    Incarnation, NodeAddresses, NodeId, ProducerId, RaftGroupId, Timestamp, TopicConfig, TopicId,
+    TopicName,
 };
 use minicbor::{Decode, Encode};
 
 use super::state::partition_id;
-use super::{MetadataState, Node, Partition, Topic};
+use super::{MetadataState, Node, Partition, SchemaVersion, Topic};
 use crate::{DecodeError, wire};
 
 const FORMAT: u8 = 1;
@@ -31,6 +32,8 @@ struct StateImage {
     next_producer: u64,
     #[n(6)]
     coordinators: Vec<PartitionImage>,
+    #[n(7)]
+    topics_version: u64,
 }
 
 #[derive(Encode, Decode)]
@@ -58,6 +61,16 @@ struct TopicImage {
     replication_factor: u32,
     #[n(4)]
     partitions: Vec<PartitionImage>,
+    #[n(5)]
+    schemas: Vec<SchemaImage>,
+}
+
+#[derive(Encode, Decode)]
+struct SchemaImage {
+    #[n(0)]
+    text: String,
+    #[n(1)]
+    created_at_ms: i64,
 }
 
 #[derive(Encode, Decode)]
@@ -79,6 +92,7 @@ impl MetadataState {
             next_raft_group: self.next_raft_group.get(),
             next_producer: self.next_producer.get(),
             coordinators: self.coordinators.iter().map(partition_image).collect(),
+            topics_version: self.topics_version,
         };
         wire::encode(FORMAT, &image)
     }
@@ -87,6 +101,7 @@ impl MetadataState {
         let image: StateImage = wire::decode(WHAT, FORMAT, bytes)?;
         let mut state = Self {
             version: image.version,
+            topics_version: image.topics_version,
             next_topic: TopicId::new(image.next_topic),
             next_raft_group: RaftGroupId::new(image.next_raft_group),
             next_producer: ProducerId::new(image.next_producer),
@@ -194,6 +209,14 @@ fn topic_image(topic: &Topic) -> TopicImage {
         config: config.map(|(key, value)| (key.to_owned(), value)).into(),
         replication_factor: topic.replication_factor,
         partitions: partitions.collect(),
+        schemas: topic.schemas.iter().map(schema_image).collect(),
+    }
+}
+
+fn schema_image(schema: &SchemaVersion) -> SchemaImage {
+    SchemaImage {
+        text: schema.text.to_string(),
+        created_at_ms: schema.created_at.as_millis(),
     }
 }
 
@@ -221,6 +244,14 @@ fn decode_topic(image: TopicImage) -> Result<Topic, DecodeError> {
         image.partitions.len() <= TOPIC_PARTITIONS_MAX as usize,
         "a topic has too many partitions",
     )?;
+    ensure(
+        image.schemas.len() <= SCHEMA_VERSIONS_MAX,
+        "a topic has too many schemas",
+    )?;
+    let schemas = image.schemas.into_iter().map(|schema| SchemaVersion {
+        text: schema.text.into(),
+        created_at: Timestamp::from_millis(schema.created_at_ms),
+    });
     let partitions = image.partitions.iter().map(decode_partition);
     Ok(Topic {
         id: TopicId::new(image.id),
@@ -228,6 +259,7 @@ fn decode_topic(image: TopicImage) -> Result<Topic, DecodeError> {
         config,
         replication_factor: image.replication_factor,
         partitions: partitions.collect::<Result<_, _>>()?,
+        schemas: schemas.collect(),
     })
 }
 

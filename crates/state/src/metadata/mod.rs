@@ -30,4 +30,4 @@ pub use command::MetadataCommand;
 pub use leader_balance::LeaderTransfer;
 pub use outcome::{Applied, MetadataChange, MetadataOutcome, MetadataRejection};
 pub use state::MetadataState;
-pub use topic::{Node, Partition, Topic};
+pub use topic::{Node, Partition, SchemaVersion, Topic};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use flotilla_types::{Lineage, NodeAddresses, NodeId, RaftGroupId};
+use flotilla_types::{Lineage, NodeAddresses, NodeId, RaftGroupId, Timestamp};
 use proptest::prelude::*;
 
 use super::test_commands::{cluster, create, delete, name, register};
@@ -17,9 +17,10 @@ fn config() -> impl Strategy<Value = Vec<(String, String)>> {
         "retention_ms",
         "retention_bytes",
         "max_record_bytes",
+        "protected",
         "x",
     ]);
-    let value = prop::sample::select(vec!["-1", "1", "5000000", "soon"]);
+    let value = prop::sample::select(vec!["-1", "1", "5000000", "true", "soon"]);
     prop::collection::vec(
         (key.prop_map(str::to_owned), value.prop_map(str::to_owned)),
         0..3,
@@ -36,6 +37,17 @@ fn lineage() -> impl Strategy<Value = Lineage> {
 }
 
 fn command() -> impl Strategy<Value = MetadataCommand> {
+    let together = (0_u64..20, prop::collection::vec(single_command(), 0..4));
+    prop_oneof![
+        8 => single_command(),
+        1 => together.prop_map(|(topics_version, commands)| MetadataCommand::Together {
+            topics_version,
+            commands,
+        }),
+    ]
+}
+
+fn single_command() -> impl Strategy<Value = MetadataCommand> {
     prop_oneof![
         (1_u64..6, lineage(), "[a-z]{0,8}").prop_map(|(id, lineage, host)| {
             MetadataCommand::RegisterNode {
@@ -70,6 +82,14 @@ fn command() -> impl Strategy<Value = MetadataCommand> {
         (0_u32..100).prop_map(|count| MetadataCommand::AllocateProducerIds { count }),
         (0_u32..4).prop_map(|replication_factor| MetadataCommand::CreateCoordinators {
             replication_factor
+        }),
+        (topic(), 0_u32..3, 0_i64..9).prop_map(|(topic, latest_version, now)| {
+            MetadataCommand::RegisterSchema {
+                name: name(topic),
+                latest_version,
+                schema: format!("{{\"maxLength\":{now}}}").into(),
+                now: Timestamp::from_millis(now),
+            }
         }),
     ]
 }
@@ -115,6 +135,8 @@ proptest! {
             let applied = state.apply(command);
             prop_assert_eq!(applied.change.is_some(), state != before);
             prop_assert_eq!(state.version() > before.version(), state != before);
+            let same_topics = state.topics().eq(before.topics());
+            prop_assert!(same_topics || state.topics_version() > before.topics_version());
             if matches!(applied.outcome, MetadataOutcome::Rejected(_)) {
                 prop_assert_eq!(&state, &before);
             }

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use flotilla_types::limits::{NODE_REPLICAS_MAX, REPLICATION_FACTOR_MAX, TOPIC_PARTITIONS_MAX};
+use flotilla_types::limits::{
+    CLUSTER_SCHEMA_BYTES_MAX, NODE_REPLICAS_MAX, REPLICATION_FACTOR_MAX, SCHEMA_VERSIONS_MAX,
+    TOPIC_PARTITIONS_MAX,
+};
 use flotilla_types::{
     ErrorCode, Incarnation, NodeId, ProducerId, RaftGroupId, TopicConfigError, TopicId, TopicName,
 };
@@ -40,6 +43,12 @@ pub enum MetadataOutcome {
     },
     /// There are coordinators now, or were already.
     CoordinatorsCreated,
+    SchemaRegistered {
+        id: TopicId,
+        version: u32,
+    },
+    /// All of them have had their effect.
+    DoneTogether,
     Rejected(MetadataRejection),
 }
 
@@ -75,6 +84,22 @@ pub enum MetadataRejection {
         registered: Incarnation,
         shown: Incarnation,
     },
+    #[error(
+        "the schemas of this cluster have {bytes} bytes together, and {CLUSTER_SCHEMA_BYTES_MAX} is the most"
+    )]
+    SchemasTooLarge { bytes: usize },
+    #[error("topic {name} has {SCHEMA_VERSIONS_MAX} versions of its schema, and that is the most")]
+    TooManySchemas { name: TopicName },
+    #[error("topic {name} is protected")]
+    TopicProtected { name: TopicName },
+    #[error("topics have changed meanwhile: they are at version {current}, not {expected}")]
+    TopicsChanged { expected: u64, current: u64 },
+    #[error("the latest schema of topic {name} has version {current}, not {expected}")]
+    SchemaChanged {
+        name: TopicName,
+        expected: u32,
+        current: u32,
+    },
     #[error("topic {name} exists")]
     TopicExists { name: TopicName },
     #[error("there is no topic {name}")]
@@ -99,10 +124,28 @@ impl MetadataRejection {
             Self::InvalidPartitionCount { .. }
             | Self::InvalidProducerIdCount
             | Self::InvalidReplicationFactor { .. }
-            | Self::OtherPast { .. } => ErrorCode::InvalidArgument,
+            | Self::OtherPast { .. }
+            | Self::SchemasTooLarge { .. }
+            | Self::TooManySchemas { .. } => ErrorCode::InvalidArgument,
             Self::NodeFull { .. } | Self::NotEnoughNodes { .. } => ErrorCode::NotEnoughNodes,
+            Self::SchemaChanged { .. } | Self::TopicsChanged { .. } => ErrorCode::VersionConflict,
             Self::TopicExists { .. } => ErrorCode::TopicExists,
+            Self::TopicProtected { .. } => ErrorCode::TopicProtected,
             Self::UnknownTopic { .. } => ErrorCode::UnknownTopic,
+        }
+    }
+}
+
+impl MetadataChange {
+    /// Whether it is about topics: their existence, partitions, configuration or schemas.
+    pub(super) fn concerns_topics(&self) -> bool {
+        match self {
+            Self::GroupsAdded { .. }
+            | Self::TopicConfig { .. }
+            | Self::Schema { .. }
+            | Self::GroupsRemoved { .. } => true,
+            Self::Several(changes) => changes.iter().any(Self::concerns_topics),
+            Self::Node { .. } | Self::ProducerIds | Self::Coordinators { .. } => false,
         }
     }
 }
@@ -120,6 +163,10 @@ pub enum MetadataChange {
     },
     /// A topic has another configuration.
     TopicConfig { topic: TopicId },
+    /// A topic has another schema.
+    Schema { topic: TopicId },
+    /// Several things, in this order.
+    Several(Vec<MetadataChange>),
     /// A topic is gone, and so are its groups and their data.
     GroupsRemoved {
         topic: TopicId,

@@ -14,6 +14,7 @@ use super::{Node, Partition, Topic};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataState {
     pub(super) version: u64,
+    pub(super) topics_version: u64,
     pub(super) nodes: BTreeMap<NodeId, Node>,
     pub(super) topics: BTreeMap<TopicId, Topic>,
     pub(super) next_topic: TopicId,
@@ -36,6 +37,7 @@ impl MetadataState {
     pub fn new() -> Self {
         Self {
             version: 0,
+            topics_version: 0,
             nodes: BTreeMap::new(),
             topics: BTreeMap::new(),
             next_topic: TopicId::new(1),
@@ -50,6 +52,11 @@ impl MetadataState {
     /// Grows with every command that has an effect. Equal versions are equal states.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Grows with every change of a topic, its configuration or its schema.
+    pub fn topics_version(&self) -> u64 {
+        self.topics_version
     }
 
     /// By id.
