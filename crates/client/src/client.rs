@@ -16,7 +16,7 @@ use crate::deadline;
 use crate::metadata::Metadata;
 use crate::{
     Admin, ClientConfig, ClientError, Consumer, ConsumerConfig, GroupConfig, GroupConsumer,
-    Producer, ProducerConfig,
+    Producer, ProducerConfig, Publication, Published, publish,
 };
 
 /// A connection to a cluster. Cheap to clone; clones share connections and what is known of the
@@ -55,6 +55,16 @@ impl Client {
     /// Writes records. A producer has its own buffer and its own identity for deduplication.
     pub fn producer(&self, config: ProducerConfig) -> Result<Producer, ClientError> {
         Producer::start(Arc::clone(&self.core), config)
+    }
+
+    /// Writes a few records, each with an outcome of its own, in the order in which they are given. A
+    /// message id keeps a record from being stored twice, whoever sends it again and from wherever: see
+    /// [`Publication::message_id`]. For many records a [`Producer`] is faster.
+    pub async fn publish(
+        &self,
+        publications: Vec<Publication>,
+    ) -> Vec<Result<Published, ClientError>> {
+        publish::publish(&self.core, publications).await
     }
 
     /// Reads records.

@@ -41,6 +41,7 @@ mod groups;
 mod metadata;
 mod partition_name;
 mod producer;
+mod publish;
 
 pub use admin::{
     Admin, ClusterDescription, GroupDescription, GroupMember, GroupSummary, NewTopic,
@@ -54,10 +55,11 @@ pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord, OutOfRange, Until};
 pub use error::ClientError;
 pub use groups::{CommittedOffset, GroupConfig, GroupConsumer, HeldPartition, Subscription};
 pub use partition_name::PartitionName;
-pub use producer::{Delivered, Delivery, Producer, ProducerConfig, ProducerRecord};
+pub use producer::{Delivered, Delivery, Producer, ProducerConfig, ProducerOwner, ProducerRecord};
+pub use publish::{Publication, Published};
 
 pub use flotilla_protocol::{ApiError, ErrorFacts, LeaderHint, OffsetRange, OffsetSpec};
 pub use flotilla_types::{
-    Compression, ErrorCode, Generation, GroupId, Header, MemberId, NodeId, Offset, PartitionIndex,
-    Timestamp, TopicConfig, TopicId, TopicName,
+    Compression, ErrorCode, FencingToken, Generation, GroupId, Header, JobName, MemberId, NodeId,
+    Offset, PartitionIndex, Timestamp, TopicConfig, TopicId, TopicName,
 };

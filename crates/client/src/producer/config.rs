@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flotilla_types::{Compression, limits};
+use flotilla_types::{Compression, FencingToken, JobName, limits};
 
 use crate::ClientError;
 
@@ -30,6 +30,17 @@ pub struct ProducerConfig {
     pub request_timeout: Duration,
     /// How long a batch is tried, from its first record on. Default 120 s.
     pub delivery_timeout: Duration,
+    /// On whose behalf the producer writes. At each partition it fences out the job's earlier owners
+    /// before its first batch, and once a later one has done so, everything fails with
+    /// `PRODUCER_FENCED`. Needs `idempotent`. Default none.
+    pub owner: Option<ProducerOwner>,
+}
+
+/// The owner of a job, for whom a producer writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducerOwner {
+    pub job: JobName,
+    pub token: FencingToken,
 }
 
 impl Default for ProducerConfig {
@@ -43,6 +54,7 @@ impl Default for ProducerConfig {
             batches_in_flight_max: limits::PRODUCER_BATCHES_IN_FLIGHT_MAX,
             request_timeout: Duration::from_millis(limits::PRODUCE_TIMEOUT_MS_DEFAULT.into()),
             delivery_timeout: Duration::from_secs(120),
+            owner: None,
         }
     }
 }
@@ -64,6 +76,11 @@ impl ProducerConfig {
         {
             return Err(ClientError::invalid(
                 "request_timeout must be 1 ms to 120 s",
+            ));
+        }
+        if self.owner.is_some() && !self.idempotent {
+            return Err(ClientError::invalid(
+                "a producer that writes for the owner of a job must be idempotent",
             ));
         }
         Ok(())

@@ -27,7 +27,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-pub use config::ProducerConfig;
+pub use config::{ProducerConfig, ProducerOwner};
 pub use delivery::{Delivered, Delivery};
 pub use record::ProducerRecord;
 
@@ -76,7 +76,7 @@ impl Producer {
         let shared = Shared {
             buffer: Arc::new(Semaphore::new(config.buffer_bytes)),
             links: Arc::new(Links::new(Arc::clone(&core.channels))),
-            identities: Arc::new(Identities::new(Arc::clone(&core))),
+            identities: Arc::new(Identities::new(Arc::clone(&core), config.owner.clone())),
             failures: Arc::default(),
             topics: RwLock::default(),
             senders: Mutex::new(Senders::Running(JoinSet::new())),
@@ -196,7 +196,7 @@ impl Shared {
             backoff: Backoff::new(&self.core.config),
             request_timeout: self.config.request_timeout,
             delivery_timeout: self.config.delivery_timeout,
-            has_begun: false,
+            identity: None,
             failing_since: None,
         }
     }

@@ -71,7 +71,7 @@ impl ProducerRecord {
     }
 
     /// About what the record takes in a batch.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         /// Lengths, deltas and attributes of a record whose fields are of ordinary size.
         const OVERHEAD: usize = 16;
         let optional = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);

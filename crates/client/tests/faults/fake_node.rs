@@ -103,6 +103,13 @@ impl Produce for FakeNode {
         Err(Status::unimplemented("the client streams"))
     }
 
+    async fn fence_producer(
+        &self,
+        _request: Request<v1::FenceProducerRequest>,
+    ) -> Result<Response<v1::FenceProducerResponse>, Status> {
+        Err(Status::unimplemented("nobody owns a job here"))
+    }
+
     type ProduceStreamStream = Answers<v1::ProduceResponse>;
 
     async fn produce_stream(
