@@ -13,6 +13,7 @@ pub mod limits;
 mod lineage;
 mod log;
 mod names;
+mod schema_compatibility;
 mod time;
 mod topic_config;
 
@@ -31,5 +32,6 @@ pub use key_hash::partition_of_key;
 pub use lineage::{Incarnation, Lineage};
 pub use log::{LogId, LogIndex, Offset};
 pub use names::{GroupId, MemberId, NameError, NameFault, NameKind, TopicName};
+pub use schema_compatibility::{SchemaCompatibility, SchemaCompatibilityError};
 pub use time::Timestamp;
 pub use topic_config::{TopicConfig, TopicConfigError};
