@@ -112,7 +112,7 @@ pub const SCHEMA_DEPTH_MAX: usize = 32;
 /// the payload.
 pub const SCHEMA_NODES_MAX: usize = 10_000;
 /// Most schemas with `unevaluatedProperties` or `unevaluatedItems` around one another. Each asks again
-/// what the ones inside it have asked, so the work doubles and more with every one.
+/// what the ones inside it have asked.
 pub const SCHEMA_UNEVALUATED_DEPTH_MAX: usize = 4;
 /// Most regular expressions in a JSON Schema.
 pub const SCHEMA_PATTERNS_MAX: usize = 200;
