@@ -6,7 +6,7 @@ use std::time::Duration;
 use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
 use flotilla_protocol::{ApiError, OffsetRange, OffsetSpec, v1};
 use flotilla_raft::Coordinator;
-use flotilla_state::groups::{GroupCommand, GroupOutcome, OffsetCommit};
+use flotilla_state::groups::{CoordinatorCommand, CoordinatorOutcome, OffsetCommit};
 use flotilla_types::limits::{OFFSET_COMMITS_PER_REQUEST_MAX, OFFSET_METADATA_BYTES_MAX};
 use flotilla_types::{
     ErrorCode, Generation, GroupId, MemberId, Offset, PartitionId, PartitionIndex, TopicName,
@@ -61,7 +61,7 @@ impl GroupCall for v1::CommitOffsetsRequest {
             .buffered(CHECKS_MAX);
         let checked: Vec<Result<OffsetCommit, ApiError>> = checked.collect().await;
         let sound: Vec<_> = checked.iter().flatten().cloned().collect();
-        let command = GroupCommand::CommitOffsets {
+        let command = CoordinatorCommand::CommitOffsets {
             group,
             member,
             commits: sound,
@@ -69,7 +69,7 @@ impl GroupCall for v1::CommitOffsetsRequest {
         };
         // Also if nothing is left of it: who is no member shall hear that.
         let stored = match propose(coordinator, &command).await? {
-            GroupOutcome::OffsetsCommitted(stored) => stored,
+            CoordinatorOutcome::OffsetsCommitted(stored) => stored,
             outcome => unreachable!("invariant: a commit is answered as a commit, not {outcome:?}"),
         };
         let mut stored = stored.into_iter();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::Coordinator;
-use flotilla_state::groups::{Group, GroupCommand};
+use flotilla_state::groups::{CoordinatorCommand, Group};
 use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
 use flotilla_types::{ErrorCode, GroupId, NodeId};
 use futures::future::join_all;
@@ -111,7 +111,7 @@ impl GroupCall for v1::DeleteGroupRequest {
         coordinator: &Coordinator,
         group: GroupId,
     ) -> Result<Self::Answer, ApiError> {
-        let command = GroupCommand::DeleteGroup {
+        let command = CoordinatorCommand::DeleteGroup {
             group: group.clone(),
         };
         propose(coordinator, &command).await.map(drop)?;

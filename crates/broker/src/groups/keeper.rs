@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flotilla_raft::Coordinator;
-use flotilla_state::groups::{CoordinatorState, GroupCommand};
+use flotilla_state::groups::{CoordinatorCommand, CoordinatorState};
 use flotilla_state::metadata::MetadataState;
 use flotilla_types::limits::GROUP_EXPIRY_MS;
 use flotilla_types::{Generation, GroupId, LeaderEpoch, RaftGroupId, TopicId};
@@ -95,7 +95,7 @@ impl Keeper {
         self.forget_deleted_topics(coordinator, epoch).await;
         self.distribute(coordinator, epoch).await;
         if looks_for_idle && coordinator.look(has_empty_group) {
-            let command = GroupCommand::ExpireGroups {
+            let command = CoordinatorCommand::ExpireGroups {
                 now: self.node.now(),
                 idle_ms: GROUP_EXPIRY_MS,
             };
@@ -109,7 +109,7 @@ impl Keeper {
         for silent in self.node.sessions.silent(led, known, Instant::now()) {
             let Known { group, member, .. } = silent;
             tracing::info!(%group, %member, "a member was silent for too long");
-            let command = GroupCommand::Expire {
+            let command = CoordinatorCommand::Expire {
                 group,
                 member,
                 joined: silent.joined,
@@ -132,7 +132,7 @@ impl Keeper {
         }
         // The next look finds out whether it worked.
         let topics = deleted.into_iter().collect();
-        propose(coordinator, &GroupCommand::ForgetTopics { topics }).await;
+        propose(coordinator, &CoordinatorCommand::ForgetTopics { topics }).await;
     }
 
     async fn distribute(&self, coordinator: &Coordinator, epoch: LeaderEpoch) {
@@ -175,7 +175,7 @@ impl Keeper {
     }
 }
 
-async fn propose(coordinator: &Coordinator, command: &GroupCommand) {
+async fn propose(coordinator: &Coordinator, command: &CoordinatorCommand) {
     // What is due now is still due at the next tick.
     if let Err(error) = coordinator.propose(command).await {
         tracing::debug!(group = %coordinator.raft_group(), %error, "a coordinator does not get on");

@@ -6,7 +6,9 @@ use std::time::Duration;
 use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::Coordinator;
-use flotilla_state::groups::{CoordinatorState, GroupCommand, GroupOutcome, Member, Subscription};
+use flotilla_state::groups::{
+    CoordinatorCommand, CoordinatorOutcome, CoordinatorState, Member, Subscription,
+};
 use flotilla_types::limits::{
     NAME_BYTES_MAX, SESSION_TIMEOUT_MS_DEFAULT, SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN,
     SUBSCRIPTION_PATTERN_BYTES_MAX, SUBSCRIPTION_TOPICS_MAX,
@@ -45,7 +47,7 @@ impl GroupCall for v1::JoinGroupRequest {
         }
         let session_timeout_ms = read_session_timeout(self.session_timeout_ms)?;
         let subscription = read_subscription(self.subscription.unwrap_or_default())?;
-        let command = GroupCommand::Join {
+        let command = CoordinatorCommand::Join {
             group: group.clone(),
             member: member.clone(),
             client_name: self.client_name,
@@ -94,7 +96,7 @@ impl GroupCall for v1::HeartbeatRequest {
         let session_timeout = require_member(coordinator, &group, &member)?;
         note(node, coordinator, &group, &member);
         if !self.released.is_empty() {
-            let command = GroupCommand::Release {
+            let command = CoordinatorCommand::Release {
                 group: group.clone(),
                 member: member.clone(),
                 partitions: self.released.iter().map(read_held).collect(),
@@ -149,7 +151,7 @@ impl GroupCall for v1::LeaveGroupRequest {
         group: GroupId,
     ) -> Result<Self::Answer, ApiError> {
         let member = MemberId::parse(&self.member_id)?;
-        let command = GroupCommand::Leave {
+        let command = CoordinatorCommand::Leave {
             group: group.clone(),
             member: member.clone(),
             now: node.now(),
@@ -174,11 +176,11 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// Proposes a command, and reads a rejection as an error.
 pub(super) async fn propose(
     coordinator: &Coordinator,
-    command: &GroupCommand,
-) -> Result<GroupOutcome, ApiError> {
+    command: &CoordinatorCommand,
+) -> Result<CoordinatorOutcome, ApiError> {
     let outcome = coordinator.propose(command).await;
     match outcome.map_err(|error| errors::from_propose(&error))? {
-        GroupOutcome::Rejected(rejection) => Err(errors::from_group_rejection(&rejection)),
+        CoordinatorOutcome::Rejected(rejection) => Err(errors::from_group_rejection(&rejection)),
         outcome => Ok(outcome),
     }
 }

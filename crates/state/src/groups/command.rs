@@ -15,7 +15,7 @@ const WHAT: &str = "group command";
 
 /// A decision that every replica of a coordinator applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GroupCommand {
+pub enum CoordinatorCommand {
     /// Makes a member, and the group for the first one, or changes what a member has said of itself.
     Join {
         group: GroupId,
@@ -189,7 +189,7 @@ struct CommitBody {
     metadata: String,
 }
 
-impl GroupCommand {
+impl CoordinatorCommand {
     pub fn encode(&self) -> Vec<u8> {
         wire::encode(FORMAT, &CommandBody::from_command(self.clone()))
     }
@@ -201,9 +201,9 @@ impl GroupCommand {
 
 impl CommandBody {
     #[expect(clippy::too_many_lines, reason = "each command is one arm")]
-    fn from_command(command: GroupCommand) -> Self {
+    fn from_command(command: CoordinatorCommand) -> Self {
         match command {
-            GroupCommand::Join {
+            CoordinatorCommand::Join {
                 group,
                 member,
                 client_name,
@@ -218,7 +218,7 @@ impl CommandBody {
                 subscription: SubscriptionBody::new(&subscription),
                 now_ms: now.as_millis(),
             },
-            GroupCommand::Assign {
+            CoordinatorCommand::Assign {
                 group,
                 based_on,
                 targets,
@@ -229,7 +229,7 @@ impl CommandBody {
                 targets: targets.iter().map(TargetBody::new).collect(),
                 now_ms: now.as_millis(),
             },
-            GroupCommand::Release {
+            CoordinatorCommand::Release {
                 group,
                 member,
                 partitions,
@@ -240,12 +240,12 @@ impl CommandBody {
                 partitions: partitions.into_iter().map(HoldingBody::new).collect(),
                 now_ms: now.as_millis(),
             },
-            GroupCommand::Leave { group, member, now } => Self::Leave {
+            CoordinatorCommand::Leave { group, member, now } => Self::Leave {
                 group: group.to_string(),
                 member: member.to_string(),
                 now_ms: now.as_millis(),
             },
-            GroupCommand::Expire {
+            CoordinatorCommand::Expire {
                 group,
                 member,
                 joined,
@@ -256,7 +256,7 @@ impl CommandBody {
                 joined,
                 now_ms: now.as_millis(),
             },
-            GroupCommand::CommitOffsets {
+            CoordinatorCommand::CommitOffsets {
                 group,
                 member,
                 commits,
@@ -267,13 +267,13 @@ impl CommandBody {
                 commits: commits.into_iter().map(CommitBody::new).collect(),
                 now_ms: now.as_millis(),
             },
-            GroupCommand::DeleteGroup { group } => Self::DeleteGroup {
+            CoordinatorCommand::DeleteGroup { group } => Self::DeleteGroup {
                 group: group.to_string(),
             },
-            GroupCommand::ForgetTopics { topics } => Self::ForgetTopics {
+            CoordinatorCommand::ForgetTopics { topics } => Self::ForgetTopics {
                 topics: topics.into_iter().map(TopicId::get).collect(),
             },
-            GroupCommand::ExpireGroups { now, idle_ms } => Self::ExpireGroups {
+            CoordinatorCommand::ExpireGroups { now, idle_ms } => Self::ExpireGroups {
                 now_ms: now.as_millis(),
                 idle_ms,
             },
@@ -281,7 +281,7 @@ impl CommandBody {
     }
 
     #[expect(clippy::too_many_lines, reason = "each command is one arm")]
-    fn into_command(self) -> Result<GroupCommand, DecodeError> {
+    fn into_command(self) -> Result<CoordinatorCommand, DecodeError> {
         Ok(match self {
             Self::Join {
                 group,
@@ -290,7 +290,7 @@ impl CommandBody {
                 session_timeout_ms,
                 subscription,
                 now_ms,
-            } => GroupCommand::Join {
+            } => CoordinatorCommand::Join {
                 group: group_id(WHAT, &group)?,
                 member: member_id(WHAT, &member)?,
                 client_name,
@@ -303,7 +303,7 @@ impl CommandBody {
                 based_on,
                 targets,
                 now_ms,
-            } => GroupCommand::Assign {
+            } => CoordinatorCommand::Assign {
                 group: group_id(WHAT, &group)?,
                 based_on,
                 targets: targets
@@ -317,7 +317,7 @@ impl CommandBody {
                 member,
                 partitions,
                 now_ms,
-            } => GroupCommand::Release {
+            } => CoordinatorCommand::Release {
                 group: group_id(WHAT, &group)?,
                 member: member_id(WHAT, &member)?,
                 partitions: partitions.iter().map(HoldingBody::read).collect(),
@@ -327,7 +327,7 @@ impl CommandBody {
                 group,
                 member,
                 now_ms,
-            } => GroupCommand::Leave {
+            } => CoordinatorCommand::Leave {
                 group: group_id(WHAT, &group)?,
                 member: member_id(WHAT, &member)?,
                 now: Timestamp::from_millis(now_ms),
@@ -337,7 +337,7 @@ impl CommandBody {
                 member,
                 joined,
                 now_ms,
-            } => GroupCommand::Expire {
+            } => CoordinatorCommand::Expire {
                 group: group_id(WHAT, &group)?,
                 member: member_id(WHAT, &member)?,
                 joined,
@@ -348,19 +348,19 @@ impl CommandBody {
                 member,
                 commits,
                 now_ms,
-            } => GroupCommand::CommitOffsets {
+            } => CoordinatorCommand::CommitOffsets {
                 group: group_id(WHAT, &group)?,
                 member: member.map(|member| member_id(WHAT, &member)).transpose()?,
                 commits: commits.into_iter().map(CommitBody::read).collect(),
                 now: Timestamp::from_millis(now_ms),
             },
-            Self::DeleteGroup { group } => GroupCommand::DeleteGroup {
+            Self::DeleteGroup { group } => CoordinatorCommand::DeleteGroup {
                 group: group_id(WHAT, &group)?,
             },
-            Self::ForgetTopics { topics } => GroupCommand::ForgetTopics {
+            Self::ForgetTopics { topics } => CoordinatorCommand::ForgetTopics {
                 topics: topics.into_iter().map(TopicId::new).collect(),
             },
-            Self::ExpireGroups { now_ms, idle_ms } => GroupCommand::ExpireGroups {
+            Self::ExpireGroups { now_ms, idle_ms } => CoordinatorCommand::ExpireGroups {
                 now: Timestamp::from_millis(now_ms),
                 idle_ms,
             },

@@ -41,7 +41,7 @@ mod model_test;
 #[cfg(test)]
 mod test_commands;
 
-pub use command::{GroupCommand, OffsetCommit};
+pub use command::{CoordinatorCommand, OffsetCommit};
 pub use group::{CommittedOffset, Group, Member, Subscription};
-pub use outcome::{CommitFault, GroupOutcome, GroupRejection};
+pub use outcome::{CommitFault, CoordinatorOutcome, GroupRejection};
 pub use state::CoordinatorState;

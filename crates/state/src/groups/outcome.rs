@@ -7,7 +7,7 @@ use flotilla_types::{ErrorCode, Generation, GroupId, MemberId};
 /// sure; the others also answer a command that had nothing left to do.
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GroupOutcome {
+pub enum CoordinatorOutcome {
     Joined,
     Assigned {
         generation: Generation,
