@@ -1,4 +1,4 @@
-//! How a command changes the groups: checked whole first, then carried out whole.
+//! How a command changes the groups and jobs: checked whole first, then carried out whole.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +66,9 @@ impl CoordinatorState {
             } => self.commit_offsets(group, member.as_ref(), commits, *now),
             CoordinatorCommand::DeleteGroup { group } => self.delete_group(group),
             CoordinatorCommand::ForgetTopics { topics } => Ok(self.forget_topics(topics)),
+            CoordinatorCommand::Job(command) => {
+                Ok(CoordinatorOutcome::Job(self.jobs.apply(command)))
+            }
             CoordinatorCommand::ExpireGroups { now, idle_ms } => {
                 Ok(self.expire_groups(*now, *idle_ms))
             }

@@ -8,10 +8,11 @@ use super::Subscription;
 use super::bodies::{
     HoldingBody, PartitionBody, SubscriptionBody, group_id, member_id, partition_id,
 };
+use super::jobs::{JobCommand, JobCommandBody};
 use crate::{DecodeError, wire};
 
 const FORMAT: u8 = 1;
-const WHAT: &str = "group command";
+const WHAT: &str = "coordinator command";
 
 /// A decision that every replica of a coordinator applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,11 +62,19 @@ pub enum CoordinatorCommand {
         now: Timestamp,
     },
     /// Deletes a group without members, with its offsets.
-    DeleteGroup { group: GroupId },
+    DeleteGroup {
+        group: GroupId,
+    },
     /// These topics were deleted.
-    ForgetTopics { topics: Vec<TopicId> },
+    ForgetTopics {
+        topics: Vec<TopicId>,
+    },
     /// Forgets groups without members that nobody touched for `idle_ms`.
-    ExpireGroups { now: Timestamp, idle_ms: u64 },
+    ExpireGroups {
+        now: Timestamp,
+        idle_ms: u64,
+    },
+    Job(JobCommand),
 }
 
 /// An offset to be stored.
@@ -165,6 +174,8 @@ enum CommandBody {
         #[n(1)]
         idle_ms: u64,
     },
+    #[n(9)]
+    Job(#[n(0)] JobCommandBody),
 }
 
 #[derive(Encode, Decode)]
@@ -277,6 +288,7 @@ impl CommandBody {
                 now_ms: now.as_millis(),
                 idle_ms,
             },
+            CoordinatorCommand::Job(command) => Self::Job(JobCommandBody::from_command(command)),
         }
     }
 
@@ -364,6 +376,7 @@ impl CommandBody {
                 now: Timestamp::from_millis(now_ms),
                 idle_ms,
             },
+            Self::Job(command) => CoordinatorCommand::Job(command.into_command(WHAT)?),
         })
     }
 }

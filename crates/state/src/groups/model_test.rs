@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::assignment::assign;
 use super::bodies::partition_id;
+use super::jobs::{self, model_test::job_command};
 use super::test_commands::{
     at, commit, coordinator, delete, distribute, expire, forget, group_id, join, leave, member_id,
     release,
@@ -132,6 +133,7 @@ fn command() -> impl Strategy<Value = CoordinatorCommand> {
             .prop_map(|topics| CoordinatorCommand::ForgetTopics { topics }),
         1 => (now(), 0_u64..30)
             .prop_map(|(now, idle_ms)| CoordinatorCommand::ExpireGroups { now, idle_ms }),
+        2 => job_command().prop_map(CoordinatorCommand::Job),
     ]
 }
 
@@ -463,6 +465,7 @@ fn is_without_effect(outcome: &CoordinatorOutcome) -> bool {
         | CoordinatorOutcome::Unchanged
         | CoordinatorOutcome::Released { count: 0 }
         | CoordinatorOutcome::GroupsExpired { count: 0 } => true,
+        CoordinatorOutcome::Job(outcome) => jobs::model_test::is_without_effect(outcome),
         CoordinatorOutcome::OffsetsCommitted(results) => results.iter().all(Result::is_err),
         _ => false,
     }
@@ -555,5 +558,5 @@ fn an_image_is_compact() {
     let image = state.encode();
     assert!(image.len() < 100_000 * 20, "{} bytes", image.len());
     assert_eq!(CoordinatorState::decode(&image).unwrap(), state);
-    assert_eq!(coordinator(&[]).encode(), [1, 0x82, 0, 0x80]);
+    assert_eq!(coordinator(&[]).encode(), [1, 0x83, 0, 0x80, 0x82, 0, 0x80]);
 }
