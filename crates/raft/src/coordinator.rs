@@ -1,4 +1,4 @@
-//! A replica of a coordinator: consumer groups, their members and their committed offsets.
+//! A replica of a coordinator: consumer groups, with their members and committed offsets, and jobs.
 
 use std::sync::Arc;
 

@@ -19,7 +19,7 @@ type Subscriptions = Vec<(MemberId, Subscription)>;
 
 /// Distributes a group's partitions among its members, if that changes anything. False if it has to
 /// be tried again, which is the keeper's business.
-pub(super) async fn rebalance(node: &Node, coordinator: &Coordinator, id: &GroupId) -> bool {
+pub(crate) async fn rebalance(node: &Node, coordinator: &Coordinator, id: &GroupId) -> bool {
     let metadata = node.state();
     let read = coordinator.look(|state| {
         let group = state.group(id)?;
