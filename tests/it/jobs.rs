@@ -40,8 +40,9 @@ async fn acquire(client: &Client, name: &str, client_name: &str) -> JobOwnership
 }
 
 async fn try_acquire(client: &Client, name: &str, limit: Duration) -> Option<JobOwnership> {
-    let acquired = client.jobs().acquire_within(config(name, "another"), limit);
-    acquired.await.unwrap()
+    let jobs = client.jobs();
+    let acquired = jobs.acquire_within(config(name, "another"), limit).await;
+    acquired.unwrap()
 }
 
 async fn listed(client: &Client, name: &str) -> JobDescription {
