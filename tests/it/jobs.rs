@@ -1,5 +1,6 @@
 //! Jobs: of several processes one at a time owns one, while processes and nodes come and go.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flotilla_client::{
@@ -10,6 +11,8 @@ use flotilla_protocol::{ApiError, v1};
 use flotilla_tests::cluster::Cluster;
 use flotilla_tests::condition::until;
 use flotilla_tests::phase::phase;
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
 
 use crate::raw_api::RawNode;
 
@@ -141,6 +144,63 @@ async fn an_ownership_outlives_the_nodes() {
     ownership.release().await.unwrap();
     let next = acquire(&client, "export", "next").await;
     assert!(next.token() > token);
+}
+
+/// What the contenders of one job have seen.
+#[derive(Default)]
+struct Turns {
+    /// Who believes to own the job at this moment.
+    owners: usize,
+    tokens: Vec<FencingToken>,
+}
+
+/// Owns the job for a moment, again and again, until there were enough turns.
+async fn take_turns(client: Client, turns: Arc<Mutex<Turns>>, enough: usize) -> usize {
+    let (jobs, mut own_turns) = (client.jobs(), 0);
+    while turns.lock().tokens.len() < enough {
+        let ownership = acquire(&client, "export", "contender").await;
+        {
+            let mut turns = turns.lock();
+            assert_eq!(turns.owners, 0, "two own it at a time");
+            assert!(turns.tokens.last() < Some(&ownership.token()));
+            turns.owners += 1;
+            turns.tokens.push(ownership.token());
+        }
+        own_turns += 1;
+        tokio::select! {
+            () = ownership.lost() => {}
+            // Something that takes a moment.
+            _ = jobs.list() => {}
+        }
+        turns.lock().owners -= 1;
+        // Where that fails, the session has to run out.
+        drop(ownership.release().await);
+    }
+    own_turns
+}
+
+/// Goal: those who want one job take turns, never two at a time, each turn with a greater token than
+/// the one before, while nodes are killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn contenders_take_turns_while_nodes_die() {
+    let mut cluster = Cluster::start(3).await;
+    let turns = Arc::new(Mutex::new(Turns::default()));
+    let mut contenders = JoinSet::new();
+    for _ in 0..4 {
+        contenders.spawn(take_turns(cluster.client().await, turns.clone(), 120));
+    }
+    let nodes: Vec<_> = cluster.nodes().iter().map(|node| node.id()).collect();
+    for (node, so_many) in nodes.into_iter().zip([30, 60, 90]) {
+        until("the job has changed hands", LIMIT, async || {
+            (turns.lock().tokens.len() >= so_many).then_some(())
+        })
+        .await;
+        phase(format_args!("kill node {node} after {so_many} turns"));
+        cluster.node_mut(node).kill();
+        cluster.start_all().await;
+    }
+    let own_turns = contenders.join_all().await;
+    assert!(own_turns.iter().all(|count| *count > 0), "{own_turns:?}");
 }
 
 /// Goal: who was away too long has lost the job for good, whatever it sends, through whichever node;
