@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flotilla_client::{JobConfig, JobName};
 use flotilla_tests::cluster::{Cluster, CommandOutcome, flotilla, next_port};
 use flotilla_tests::condition::until;
 use flotilla_tests::phase::phase;
@@ -288,4 +289,29 @@ async fn a_group_remembers_between_runs() {
     let gone = shell.run("group describe billing", "").await;
     assert_eq!(gone.code, Some(4), "{}", gone.stderr);
     assert!(gone.stderr.contains("UNKNOWN_GROUP"), "{}", gone.stderr);
+}
+
+/// Goal: `job list` shows who owns what.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_listed_in_a_shell() {
+    let cluster = Cluster::start(1).await;
+    let shell = Shell {
+        bootstrap: cluster.bootstrap_argument(),
+    };
+    assert_eq!(shell.json("job list", "").await, json!({ "jobs": [] }));
+    let config = JobConfig {
+        client_name: "exporter".to_owned(),
+        ..JobConfig::new(JobName::parse("export").unwrap())
+    };
+    let client = cluster.client().await;
+    let ownership = client.jobs().acquire(config).await.unwrap();
+    let listed = shell.json("job list", "").await;
+    assert_eq!(listed["jobs"][0]["job"], "export");
+    assert_eq!(listed["jobs"][0]["token"], ownership.token().get());
+    assert_eq!(listed["jobs"][0]["owner"]["client_name"], "exporter");
+    let table = shell.output("job list", "").await;
+    assert!(table.contains("exporter ("), "{table}");
+    ownership.release().await.unwrap();
+    let listed = shell.json("job list", "").await;
+    assert_eq!(listed["jobs"][0]["owner"], Value::Null);
 }

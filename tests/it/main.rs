@@ -20,6 +20,7 @@ mod disk_full;
 mod follower_away;
 mod graceful_stop;
 mod group_fencing;
+mod jobs;
 mod leader_killed;
 mod majority_lost;
 mod message_ids;

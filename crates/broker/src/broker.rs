@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::node::Node;
 use crate::serving::{self, Health};
-use crate::{groups, joining, leader_balance, reconcile, retention};
+use crate::{coordinators, joining, leader_balance, reconcile, retention};
 
 /// What the broker stands on.
 #[derive(Clone)]
@@ -55,7 +55,7 @@ impl Broker {
         tasks.spawn(joining::run(node.clone()));
         tasks.spawn(retention::run(node.clone()));
         tasks.spawn(leader_balance::run(node.clone()));
-        tasks.spawn(groups::run_keeper(node.clone()));
+        tasks.spawn(coordinators::run_keeper(node.clone()));
         tasks.spawn(serving::report_health(node.clone(), health.clone()));
         Self { node, health }
     }

@@ -2,10 +2,12 @@
 
 use flotilla_protocol::{ApiError, OffsetRange};
 use flotilla_raft::{AppendError, ProposeError, ReadError};
-use flotilla_state::groups::GroupRejection;
+use flotilla_state::groups::{GroupRejection, JobRejection};
 use flotilla_state::metadata::MetadataRejection;
 use flotilla_state::partition::Rejection;
-use flotilla_types::{ErrorCode, GroupId, MemberId, NodeId, PartitionIndex, TopicId, TopicName};
+use flotilla_types::{
+    ErrorCode, FencingToken, GroupId, JobName, MemberId, NodeId, PartitionIndex, TopicId, TopicName,
+};
 
 /// Whether the log surely does not hold a batch after this error, and another node, or the same
 /// one a moment later, may take it.
@@ -161,6 +163,27 @@ pub(crate) fn from_group_rejection(rejection: &GroupRejection) -> ApiError {
         GroupRejection::UnknownMember { .. } => "join again, and begin with what was committed",
     };
     ApiError::new(rejection.code(), format!("{rejection}: {advice}"))
+}
+
+pub(crate) fn from_job_rejection(rejection: &JobRejection) -> ApiError {
+    let advice = match rejection {
+        JobRejection::CoordinatorFull { .. } => {
+            "use fewer jobs: those that nobody owns are forgotten after a week"
+        }
+        JobRejection::JobHeld { .. } => "wait until it is released, or its owner is silent",
+    };
+    ApiError::new(rejection.code(), format!("{rejection}: {advice}"))
+}
+
+pub(crate) fn stale_token(job: &JobName, token: FencingToken) -> ApiError {
+    let message = format!(
+        "the ownership of job {job} under the token {token} has ended: stop what was done under it"
+    );
+    ApiError::new(ErrorCode::StaleToken, message)
+}
+
+pub(crate) fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new(ErrorCode::InvalidArgument, message)
 }
 
 pub(crate) fn unknown_group(group: &GroupId) -> ApiError {

@@ -1,13 +1,14 @@
-//! What a node does for its clients: topics, produce, fetch, consumer groups and the view of the
-//! cluster, as gRPC.
+//! What a node does for its clients: topics, produce, fetch, consumer groups, jobs and the
+//! view of the cluster, as gRPC.
 //!
 //! ```text
 //!   gRPC ── records ──┐
 //!           topics  ──┼── router ──┬── here: a partition of flotilla-raft
 //!           groups  ──┤            └── elsewhere: the same call, passed on to another node
+//!           jobs    ──┤
 //!           cluster ──┘
 //!
-//!   reconcile · retention · leader balance · group keeper: loops that bring the node to where metadata wants it
+//!   reconcile · retention · leader balance · keeper of coordinators: loops that bring the node to where metadata wants it
 //! ```
 //!
 //! Any node takes any call. What it cannot answer itself it passes on over the links between nodes,
@@ -20,8 +21,10 @@ mod broker;
 mod clock;
 mod cluster;
 mod config;
+mod coordinators;
 mod errors;
 mod groups;
+mod jobs;
 mod joining;
 mod leader_balance;
 mod leader_call;

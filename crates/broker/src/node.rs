@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::{BrokerParts, RecordRoom};
 use crate::config::BrokerConfig;
-use crate::groups::Sessions;
+use crate::coordinators::Sessions;
 use crate::metadata::{LeadersElsewhere, ProducerIds};
 use crate::meters::Meters;
 use crate::peers::Peers;

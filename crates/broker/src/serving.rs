@@ -8,6 +8,7 @@ use flotilla_protocol::v1;
 use flotilla_protocol::v1::cluster_admin_server::ClusterAdminServer;
 use flotilla_protocol::v1::consumer_groups_server::ConsumerGroupsServer;
 use flotilla_protocol::v1::fetch_server::FetchServer;
+use flotilla_protocol::v1::jobs_server::JobsServer;
 use flotilla_protocol::v1::metadata_server::MetadataServer;
 use flotilla_protocol::v1::produce_server::ProduceServer;
 use flotilla_protocol::v1::topic_admin_server::TopicAdminServer;
@@ -25,6 +26,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::cluster::ClusterService;
 use crate::groups::GroupService;
+use crate::jobs::JobService;
 use crate::metadata::{MetadataLinkService, MetadataService};
 use crate::node::Node;
 use crate::records::{FetchService, ProduceService};
@@ -102,6 +104,10 @@ fn client_services(node: &Arc<Node>) -> Routes {
             .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
     )
     .add_service(
+        JobsServer::new(JobService::new(node.clone()))
+            .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
+    )
+    .add_service(
         ClusterAdminServer::new(ClusterService::new(node.clone()))
             .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
     )
@@ -127,6 +133,7 @@ impl Health {
             MetadataServer::<MetadataService>::NAME,
             ClusterAdminServer::<ClusterService>::NAME,
             ConsumerGroupsServer::<GroupService>::NAME,
+            JobsServer::<JobService>::NAME,
         ];
         for service in services {
             self.reporter.set_service_status(service, status).await;

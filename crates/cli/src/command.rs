@@ -6,6 +6,7 @@ use crate::bench::{self, BenchCommand};
 use crate::cluster::{self, ClusterCommand};
 use crate::failure::Failure;
 use crate::groups::{self, GroupCommand};
+use crate::jobs::{self, JobCommand};
 use crate::records::{self, ConsumeArgs, ProduceArgs};
 use crate::topics::{self, TopicCommand};
 use crate::{Exit, GlobalOptions, Io};
@@ -25,6 +26,9 @@ pub enum ClientCommand {
     /// Look at consumer groups, set their offsets and delete them
     #[command(subcommand, after_help = Exit::HELP)]
     Group(GroupCommand),
+    /// Look at jobs, which one process at a time owns
+    #[command(subcommand, after_help = Exit::HELP)]
+    Job(JobCommand),
     /// Look at the cluster and move leaders
     #[command(subcommand, after_help = Exit::HELP)]
     Cluster(ClusterCommand),
@@ -62,6 +66,7 @@ async fn dispatch(
         ClientCommand::Produce(args) => records::produce(*args, global, io).await,
         ClientCommand::Consume(args) => records::consume(*args, global, io).await,
         ClientCommand::Group(command) => groups::run(command, global, io).await,
+        ClientCommand::Job(command) => jobs::run(command, global, io).await,
         ClientCommand::Cluster(command) => cluster::run(command, global, io).await,
         ClientCommand::Bench(command) => bench::run(command, global, io).await,
     }
@@ -107,6 +112,7 @@ mod tests {
             "flotilla group reset g --topic a --to earliest --dry-run",
             "flotilla group reset g --topic a --partition 0 --partition 3 --to -10m --yes",
             "flotilla group reset g --topic a --to 2024-05-01T12:00:00Z",
+            "flotilla job list -o json",
             "flotilla cluster transfer-leader a 0 --to 2",
             "flotilla bench produce --topic a --records 5 --record-size 1KiB --window 1 --clients 2",
             "flotilla bench consume --topic a --records 5 --record-size 100 --window 9 --clients 2",

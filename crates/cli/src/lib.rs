@@ -1,4 +1,5 @@
-//! The client commands of the binary `flotilla`: topics, records, groups, cluster, benchmarks.
+//! The client commands of the binary `flotilla`: topics, records, groups, jobs, cluster,
+//! benchmarks.
 //!
 //! A library, so that one binary can hold these commands and the server. It knows clap and the
 //! public Rust client. It does not know how a server is configured or started, nor what the nodes
@@ -18,6 +19,7 @@ mod groups;
 mod hint;
 mod interrupt;
 mod io;
+mod jobs;
 mod output;
 mod pace;
 mod records;

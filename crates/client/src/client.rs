@@ -15,7 +15,7 @@ use crate::channels::{self, ChannelFactory, Channels, read_status};
 use crate::deadline;
 use crate::metadata::Metadata;
 use crate::{
-    Admin, ClientConfig, ClientError, Consumer, ConsumerConfig, GroupConfig, GroupConsumer,
+    Admin, ClientConfig, ClientError, Consumer, ConsumerConfig, GroupConfig, GroupConsumer, Jobs,
     Producer, ProducerConfig, Publication, Published, publish,
 };
 
@@ -75,6 +75,11 @@ impl Client {
     /// Reads records as a member of a consumer group. It begins to join at once.
     pub fn group_consumer(&self, config: GroupConfig) -> Result<GroupConsumer, ClientError> {
         GroupConsumer::start(Arc::clone(&self.core), config)
+    }
+
+    /// Acquires jobs, so that one process at a time does them.
+    pub fn jobs(&self) -> Jobs {
+        Jobs::new(Arc::clone(&self.core))
     }
 
     /// Manages topics and consumer groups, and looks at the cluster.
@@ -189,6 +194,22 @@ impl Core {
                 format!("node {address} does not answer"),
             )),
         }
+    }
+
+    /// Makes a call to one node, to another one for the next number.
+    pub(crate) async fn attempt_nth<T, F, Fut>(
+        &self,
+        nth: usize,
+        limit: Duration,
+        send: &F,
+    ) -> Result<T, ApiError>
+    where
+        F: Fn(Channel, Duration) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let addresses = self.metadata.addresses();
+        let address = &addresses[nth % addresses.len()];
+        self.attempt(address, limit, send).await
     }
 
     async fn find_cluster(&self) -> Result<(), ClientError> {

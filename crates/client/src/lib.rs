@@ -1,5 +1,5 @@
 //! The public Rust API of Flotilla: write records, read them alone or as a member of a consumer
-//! group, manage topics and groups.
+//! group, do jobs as one process at a time, manage topics and groups.
 //!
 //! The client finds the leaders and goes straight to them. It tries again where that is safe, and
 //! says clearly whether something surely did not happen where it is not.
@@ -38,6 +38,8 @@ mod consumer;
 mod deadline;
 mod error;
 mod groups;
+mod identity;
+mod jobs;
 mod metadata;
 mod partition_name;
 mod producer;
@@ -54,6 +56,7 @@ pub use config::ClientConfig;
 pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord, OutOfRange, Until};
 pub use error::ClientError;
 pub use groups::{CommittedOffset, GroupConfig, GroupConsumer, HeldPartition, Subscription};
+pub use jobs::{JobConfig, JobDescription, JobOwner, JobOwnership, Jobs};
 pub use partition_name::PartitionName;
 pub use producer::{Delivered, Delivery, Producer, ProducerConfig, ProducerOwner, ProducerRecord};
 pub use publish::{Publication, Published};

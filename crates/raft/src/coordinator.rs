@@ -1,8 +1,8 @@
-//! A replica of a coordinator: consumer groups, their members and their committed offsets.
+//! A replica of a coordinator: consumer groups, with their members and committed offsets, and jobs.
 
 use std::sync::Arc;
 
-use flotilla_state::groups::{CoordinatorState, GroupCommand, GroupOutcome};
+use flotilla_state::groups::{CoordinatorCommand, CoordinatorOutcome, CoordinatorState};
 use flotilla_types::RaftGroupId;
 use flotilla_types::limits::GROUP_COMMAND_BYTES_MAX;
 use tokio::sync::watch;
@@ -58,7 +58,10 @@ impl Coordinator {
     }
 
     /// Proposes a command on the leader and waits until it is applied here.
-    pub async fn propose(&self, command: &GroupCommand) -> Result<GroupOutcome, ProposeError> {
+    pub async fn propose(
+        &self,
+        command: &CoordinatorCommand,
+    ) -> Result<CoordinatorOutcome, ProposeError> {
         let command = command.encode();
         let bytes = command.len();
         if bytes > GROUP_COMMAND_BYTES_MAX {

@@ -73,7 +73,7 @@ pub(crate) enum Reply {
     None,
     Partition(partition::Outcome),
     Metadata(Box<metadata::MetadataOutcome>),
-    Coordinator(Box<groups::GroupOutcome>),
+    Coordinator(Box<groups::CoordinatorOutcome>),
 }
 
 /// Runs once, on the task that knows the outcome: so the appender's book-keeping never depends on

@@ -82,7 +82,7 @@ impl FencingToken {
     /// The `count`-th token that a coordinator gives out. Tokens of different coordinators differ, and
     /// say nothing of what was first; a job has one coordinator for ever.
     pub const fn of_coordinator(number: u8, count: u64) -> Self {
-        Self((number as u64) << Self::COUNT_BITS | count % (1 << Self::COUNT_BITS))
+        Self(((number as u64) << Self::COUNT_BITS) | (count % (1 << Self::COUNT_BITS)))
     }
 
     pub const fn coordinator(self) -> u8 {

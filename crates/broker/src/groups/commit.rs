@@ -6,7 +6,7 @@ use std::time::Duration;
 use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
 use flotilla_protocol::{ApiError, OffsetRange, OffsetSpec, v1};
 use flotilla_raft::Coordinator;
-use flotilla_state::groups::{GroupCommand, GroupOutcome, OffsetCommit};
+use flotilla_state::groups::{CoordinatorCommand, CoordinatorOutcome, OffsetCommit};
 use flotilla_types::limits::{OFFSET_COMMITS_PER_REQUEST_MAX, OFFSET_METADATA_BYTES_MAX};
 use flotilla_types::{
     ErrorCode, Generation, GroupId, MemberId, Offset, PartitionId, PartitionIndex, TopicName,
@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout_at};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-use super::membership::{invalid, propose};
-use super::route::GroupCall;
+use super::membership::propose;
+use crate::coordinators::CoordinatorCall;
 use crate::errors;
 use crate::node::Node;
 use crate::origin::Origin;
@@ -29,12 +29,13 @@ const CHECK_LIMIT: Duration = Duration::from_millis(500);
 /// Partitions that are checked at a time.
 const CHECKS_MAX: usize = 64;
 
-impl GroupCall for v1::CommitOffsetsRequest {
+impl CoordinatorCall for v1::CommitOffsetsRequest {
     type Answer = v1::CommitOffsetsResponse;
+    type Subject = GroupId;
     // In one generation only one member commits, and it knows which of its commits is the last.
     const MAY_REPEAT: bool = true;
 
-    fn group_id(&self) -> &str {
+    fn subject(&self) -> &str {
         &self.group_id
     }
 
@@ -49,7 +50,7 @@ impl GroupCall for v1::CommitOffsetsRequest {
             false => Some(MemberId::parse(&self.member_id)?),
         };
         if self.offsets.len() > OFFSET_COMMITS_PER_REQUEST_MAX {
-            return Err(invalid(format!(
+            return Err(errors::invalid(format!(
                 "one request commits offsets of at most {OFFSET_COMMITS_PER_REQUEST_MAX} \
                  partitions, this one has {}",
                 self.offsets.len()
@@ -61,7 +62,7 @@ impl GroupCall for v1::CommitOffsetsRequest {
             .buffered(CHECKS_MAX);
         let checked: Vec<Result<OffsetCommit, ApiError>> = checked.collect().await;
         let sound: Vec<_> = checked.iter().flatten().cloned().collect();
-        let command = GroupCommand::CommitOffsets {
+        let command = CoordinatorCommand::CommitOffsets {
             group,
             member,
             commits: sound,
@@ -69,7 +70,7 @@ impl GroupCall for v1::CommitOffsetsRequest {
         };
         // Also if nothing is left of it: who is no member shall hear that.
         let stored = match propose(coordinator, &command).await? {
-            GroupOutcome::OffsetsCommitted(stored) => stored,
+            CoordinatorOutcome::OffsetsCommitted(stored) => stored,
             outcome => unreachable!("invariant: a commit is answered as a commit, not {outcome:?}"),
         };
         let mut stored = stored.into_iter();
@@ -108,7 +109,7 @@ async fn check(
     deadline: Instant,
 ) -> Result<OffsetCommit, ApiError> {
     if commit.metadata.len() > OFFSET_METADATA_BYTES_MAX {
-        return Err(invalid(format!(
+        return Err(errors::invalid(format!(
             "the text beside an offset has at most {OFFSET_METADATA_BYTES_MAX} bytes, this one has \
              {}",
             commit.metadata.len()

@@ -6,27 +6,32 @@ use std::time::Duration;
 use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::Coordinator;
-use flotilla_state::groups::{CoordinatorState, GroupCommand, GroupOutcome, Member, Subscription};
-use flotilla_types::limits::{
-    NAME_BYTES_MAX, SESSION_TIMEOUT_MS_DEFAULT, SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN,
-    SUBSCRIPTION_PATTERN_BYTES_MAX, SUBSCRIPTION_TOPICS_MAX,
+use flotilla_state::groups::{
+    CoordinatorCommand, CoordinatorOutcome, CoordinatorState, Member, Subscription,
 };
-use flotilla_types::{ErrorCode, GroupId, MemberId, TopicName};
+use flotilla_types::limits::{
+    SESSION_TIMEOUT_MS_MAX, SUBSCRIPTION_PATTERN_BYTES_MAX, SUBSCRIPTION_TOPICS_MAX,
+};
+use flotilla_types::{GroupId, MemberId, TopicName};
 use tokio::time::{Instant, timeout_at};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use super::messages::{assignment_message, knows_topics_of, read_held};
 use super::rebalance::{matcher, rebalance};
-use super::route::{GroupCall, not_leader};
+use crate::coordinators::{
+    ANSWER_TIME, CoordinatorCall, Session, not_leader, read_client_name, read_session_timeout,
+    without,
+};
 use crate::errors;
 use crate::node::Node;
 
-impl GroupCall for v1::JoinGroupRequest {
+impl CoordinatorCall for v1::JoinGroupRequest {
     type Answer = v1::JoinGroupResponse;
+    type Subject = GroupId;
     const MAY_REPEAT: bool = true;
 
-    fn group_id(&self) -> &str {
+    fn subject(&self) -> &str {
         &self.group_id
     }
 
@@ -37,24 +42,19 @@ impl GroupCall for v1::JoinGroupRequest {
         group: GroupId,
     ) -> Result<Self::Answer, ApiError> {
         let member = MemberId::parse(&self.member_id)?;
-        if self.client_name.len() > NAME_BYTES_MAX {
-            return Err(invalid(format!(
-                "the client name has at most {NAME_BYTES_MAX} bytes, this one has {}",
-                self.client_name.len()
-            )));
-        }
         let session_timeout_ms = read_session_timeout(self.session_timeout_ms)?;
         let subscription = read_subscription(self.subscription.unwrap_or_default())?;
-        let command = GroupCommand::Join {
+        let command = CoordinatorCommand::Join {
             group: group.clone(),
             member: member.clone(),
-            client_name: self.client_name,
+            client_name: read_client_name(self.client_name)?,
             session_timeout_ms,
             subscription,
             now: node.now(),
         };
         propose(coordinator, &command).await.map(drop)?;
-        note(node, coordinator, &group, &member);
+        let (session, _) = require_member(coordinator, &group, &member)?;
+        node.note_session(coordinator, session);
         tracing::info!(%group, %member, "a member has joined a consumer group");
         rebalance(node, coordinator, &group).await;
         Ok(v1::JoinGroupResponse {
@@ -71,17 +71,22 @@ impl GroupCall for v1::JoinGroupRequest {
     }
 }
 
-impl GroupCall for v1::HeartbeatRequest {
+impl CoordinatorCall for v1::HeartbeatRequest {
     type Answer = v1::HeartbeatResponse;
+    type Subject = GroupId;
     const MAY_REPEAT: bool = true;
     const ONLY_READS: bool = true;
 
-    fn group_id(&self) -> &str {
+    fn subject(&self) -> &str {
         &self.group_id
     }
 
     fn limit(&self) -> Duration {
         Duration::from_millis(u64::from(self.max_wait_ms.min(SESSION_TIMEOUT_MS_MAX))) + ANSWER_TIME
+    }
+
+    fn note_waited(&mut self, waited: Duration) {
+        self.max_wait_ms = without(self.max_wait_ms, waited);
     }
 
     async fn carry_out(
@@ -91,10 +96,10 @@ impl GroupCall for v1::HeartbeatRequest {
         group: GroupId,
     ) -> Result<Self::Answer, ApiError> {
         let member = MemberId::parse(&self.member_id)?;
-        let session_timeout = require_member(coordinator, &group, &member)?;
-        note(node, coordinator, &group, &member);
+        let (session, session_timeout) = require_member(coordinator, &group, &member)?;
+        node.note_session(coordinator, session);
         if !self.released.is_empty() {
-            let command = GroupCommand::Release {
+            let command = CoordinatorCommand::Release {
                 group: group.clone(),
                 member: member.clone(),
                 partitions: self.released.iter().map(read_held).collect(),
@@ -134,11 +139,12 @@ impl GroupCall for v1::HeartbeatRequest {
     }
 }
 
-impl GroupCall for v1::LeaveGroupRequest {
+impl CoordinatorCall for v1::LeaveGroupRequest {
     type Answer = v1::LeaveGroupResponse;
+    type Subject = GroupId;
     const MAY_REPEAT: bool = true;
 
-    fn group_id(&self) -> &str {
+    fn subject(&self) -> &str {
         &self.group_id
     }
 
@@ -149,7 +155,7 @@ impl GroupCall for v1::LeaveGroupRequest {
         group: GroupId,
     ) -> Result<Self::Answer, ApiError> {
         let member = MemberId::parse(&self.member_id)?;
-        let command = GroupCommand::Leave {
+        let command = CoordinatorCommand::Leave {
             group: group.clone(),
             member: member.clone(),
             now: node.now(),
@@ -168,24 +174,16 @@ impl GroupCall for v1::LeaveGroupRequest {
     }
 }
 
-/// What a heartbeat may take beside its wait.
-const ANSWER_TIME: Duration = Duration::from_secs(5);
-
 /// Proposes a command, and reads a rejection as an error.
 pub(super) async fn propose(
     coordinator: &Coordinator,
-    command: &GroupCommand,
-) -> Result<GroupOutcome, ApiError> {
+    command: &CoordinatorCommand,
+) -> Result<CoordinatorOutcome, ApiError> {
     let outcome = coordinator.propose(command).await;
     match outcome.map_err(|error| errors::from_propose(&error))? {
-        GroupOutcome::Rejected(rejection) => Err(errors::from_group_rejection(&rejection)),
+        CoordinatorOutcome::Rejected(rejection) => Err(errors::from_group_rejection(&rejection)),
         outcome => Ok(outcome),
     }
-}
-
-fn note(node: &Node, coordinator: &Coordinator, group: &GroupId, member: &MemberId) {
-    let led = (coordinator.raft_group(), coordinator.leadership().epoch);
-    node.sessions.note(led, group, member, Instant::now());
 }
 
 fn member_of<'a>(
@@ -197,18 +195,24 @@ fn member_of<'a>(
     known.ok_or_else(|| errors::unknown_member(id, member))
 }
 
-/// The member's session timeout.
+/// The member's session, and how long it may be silent.
 fn require_member(
     coordinator: &Coordinator,
     id: &GroupId,
     member: &MemberId,
-) -> Result<Duration, ApiError> {
+) -> Result<(Session, Duration), ApiError> {
     coordinator.look(|state| {
         if state.group(id).is_none() {
             return Err(errors::unknown_group(id));
         }
         let known = member_of(state, id, member)?;
-        Ok(Duration::from_millis(known.session_timeout_ms.into()))
+        let session = Session::Member {
+            group: id.clone(),
+            member: member.clone(),
+            joined: known.joined,
+        };
+        let session_timeout = Duration::from_millis(known.session_timeout_ms.into());
+        Ok((session, session_timeout))
     })
 }
 
@@ -236,23 +240,14 @@ fn assignment_of(
     })
 }
 
-fn read_session_timeout(session_timeout_ms: u32) -> Result<u32, ApiError> {
-    match session_timeout_ms {
-        0 => Ok(SESSION_TIMEOUT_MS_DEFAULT),
-        SESSION_TIMEOUT_MS_MIN..=SESSION_TIMEOUT_MS_MAX => Ok(session_timeout_ms),
-        _ => Err(invalid(format!(
-            "a session timeout is {SESSION_TIMEOUT_MS_MIN} to {SESSION_TIMEOUT_MS_MAX} ms, not \
-             {session_timeout_ms}"
-        ))),
-    }
-}
-
 fn read_subscription(subscription: v1::Subscription) -> Result<Subscription, ApiError> {
     let v1::Subscription { topics, pattern } = subscription;
     match (topics.is_empty(), pattern.is_empty()) {
-        (true, true) => Err(invalid("name the topics to subscribe to, or a pattern")),
-        (false, false) => Err(invalid("name topics or a pattern, not both")),
-        (false, true) if topics.len() > SUBSCRIPTION_TOPICS_MAX => Err(invalid(format!(
+        (true, true) => Err(errors::invalid(
+            "name the topics to subscribe to, or a pattern",
+        )),
+        (false, false) => Err(errors::invalid("name topics or a pattern, not both")),
+        (false, true) if topics.len() > SUBSCRIPTION_TOPICS_MAX => Err(errors::invalid(format!(
             "a subscription names at most {SUBSCRIPTION_TOPICS_MAX} topics, this one has {}: use a \
              pattern",
             topics.len()
@@ -261,25 +256,25 @@ fn read_subscription(subscription: v1::Subscription) -> Result<Subscription, Api
             let names = topics.iter().map(|topic| TopicName::parse(topic));
             Ok(Subscription::topics(names.collect::<Result<_, _>>()?))
         }
-        (true, false) if pattern.len() > SUBSCRIPTION_PATTERN_BYTES_MAX => Err(invalid(format!(
-            "a pattern has at most {SUBSCRIPTION_PATTERN_BYTES_MAX} bytes, this one has {}",
-            pattern.len()
-        ))),
+        (true, false) if pattern.len() > SUBSCRIPTION_PATTERN_BYTES_MAX => {
+            Err(errors::invalid(format!(
+                "a pattern has at most {SUBSCRIPTION_PATTERN_BYTES_MAX} bytes, this one has {}",
+                pattern.len()
+            )))
+        }
         (true, false) => match matcher(&pattern) {
             Ok(_) => Ok(Subscription::Pattern(pattern)),
-            Err(error) => Err(invalid(format!(
+            Err(error) => Err(errors::invalid(format!(
                 "the pattern is no regular expression: {error}"
             ))),
         },
     }
 }
 
-pub(super) fn invalid(message: impl Into<String>) -> ApiError {
-    ApiError::new(ErrorCode::InvalidArgument, message)
-}
-
 #[cfg(test)]
 mod tests {
+    use flotilla_types::ErrorCode;
+
     use super::*;
 
     fn subscription(topics: &[&str], pattern: &str) -> Result<Subscription, ErrorCode> {
@@ -309,15 +304,5 @@ mod tests {
             subscription(&["../a"], ""),
             Err(ErrorCode::InvalidTopicName)
         );
-    }
-
-    #[test]
-    fn a_session_timeout_has_bounds() {
-        let read = |ms| read_session_timeout(ms).map_err(|error| error.code);
-        assert_eq!(read(0), Ok(10_000));
-        assert_eq!(read(1_000), Ok(1_000));
-        for wrong in [1, 999, 1_800_001] {
-            assert_eq!(read(wrong), Err(ErrorCode::InvalidArgument));
-        }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flotilla_raft::Coordinator;
-use flotilla_state::groups::{GroupCommand, GroupOutcome, Subscription, assignment};
+use flotilla_state::groups::{CoordinatorCommand, CoordinatorOutcome, Subscription, assignment};
 use flotilla_state::metadata::{MetadataState, Topic};
 use flotilla_types::{GroupId, MemberId, PartitionId, PartitionIndex};
 use regex::{Regex, RegexBuilder};
@@ -19,7 +19,7 @@ type Subscriptions = Vec<(MemberId, Subscription)>;
 
 /// Distributes a group's partitions among its members, if that changes anything. False if it has to
 /// be tried again, which is the keeper's business.
-pub(super) async fn rebalance(node: &Node, coordinator: &Coordinator, id: &GroupId) -> bool {
+pub(crate) async fn rebalance(node: &Node, coordinator: &Coordinator, id: &GroupId) -> bool {
     let metadata = node.state();
     let read = coordinator.look(|state| {
         let group = state.group(id)?;
@@ -41,7 +41,7 @@ pub(super) async fn rebalance(node: &Node, coordinator: &Coordinator, id: &Group
     let targets = shares
         .into_iter()
         .map(|(member, partitions)| (member, partitions.into_iter().collect()));
-    let command = GroupCommand::Assign {
+    let command = CoordinatorCommand::Assign {
         group: id.clone(),
         based_on,
         targets: targets.collect(),
@@ -50,7 +50,7 @@ pub(super) async fn rebalance(node: &Node, coordinator: &Coordinator, id: &Group
     match coordinator.propose(&command).await {
         Ok(outcome) => {
             tracing::debug!(group = %id, ?outcome, "distributed a group's partitions");
-            outcome != GroupOutcome::Stale
+            outcome != CoordinatorOutcome::Stale
         }
         Err(error) => {
             tracing::debug!(group = %id, %error, "cannot distribute a group's partitions");

@@ -6,7 +6,8 @@ use flotilla_protocol::v1;
 use flotilla_protocol::v1::consumer_groups_server::ConsumerGroups;
 use tonic::{Request, Response, Status};
 
-use super::route::{GroupCall, route};
+use super::describe::list_message;
+use crate::coordinators::serve;
 use crate::node::Node;
 use crate::origin::Origin;
 
@@ -18,15 +19,6 @@ impl GroupService {
     pub(crate) fn new(node: Arc<Node>) -> Self {
         Self { node }
     }
-
-    async fn route<C: GroupCall>(
-        &self,
-        request: Request<C>,
-    ) -> Result<Response<C::Answer>, Status> {
-        let origin = Origin::of(&request, self.node.peers.cluster())?;
-        let answer = route(&self.node, request.into_inner(), origin).await?;
-        Ok(Response::new(answer))
-    }
 }
 
 #[tonic::async_trait]
@@ -35,35 +27,35 @@ impl ConsumerGroups for GroupService {
         &self,
         request: Request<v1::JoinGroupRequest>,
     ) -> Result<Response<v1::JoinGroupResponse>, Status> {
-        self.route(request).await
+        serve(&self.node, request).await
     }
 
     async fn heartbeat(
         &self,
         request: Request<v1::HeartbeatRequest>,
     ) -> Result<Response<v1::HeartbeatResponse>, Status> {
-        self.route(request).await
+        serve(&self.node, request).await
     }
 
     async fn leave_group(
         &self,
         request: Request<v1::LeaveGroupRequest>,
     ) -> Result<Response<v1::LeaveGroupResponse>, Status> {
-        self.route(request).await
+        serve(&self.node, request).await
     }
 
     async fn commit_offsets(
         &self,
         request: Request<v1::CommitOffsetsRequest>,
     ) -> Result<Response<v1::CommitOffsetsResponse>, Status> {
-        self.route(request).await
+        serve(&self.node, request).await
     }
 
     async fn get_committed_offsets(
         &self,
         request: Request<v1::GetCommittedOffsetsRequest>,
     ) -> Result<Response<v1::GetCommittedOffsetsResponse>, Status> {
-        self.route(request).await
+        serve(&self.node, request).await
     }
 
     async fn list_groups(
@@ -72,21 +64,21 @@ impl ConsumerGroups for GroupService {
     ) -> Result<Response<v1::ListGroupsResponse>, Status> {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
         self.node.refuse_when_stopping()?;
-        let listed = self.node.list_groups(origin).await?;
-        Ok(Response::new(listed))
+        let listed = self.node.list_coordinated(origin).await?;
+        Ok(Response::new(list_message(listed)))
     }
 
     async fn describe_group(
         &self,
         request: Request<v1::DescribeGroupRequest>,
     ) -> Result<Response<v1::DescribeGroupResponse>, Status> {
-        self.route(request).await
+        serve(&self.node, request).await
     }
 
     async fn delete_group(
         &self,
         request: Request<v1::DeleteGroupRequest>,
     ) -> Result<Response<v1::DeleteGroupResponse>, Status> {
-        self.route(request).await
+        serve(&self.node, request).await
     }
 }

@@ -19,7 +19,6 @@ use flotilla_protocol::{ApiError, v1};
 use flotilla_types::{ErrorCode, MemberId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
-use tonic::{Response, Status};
 use tracing::{debug, info, warn};
 
 use super::assignment::{Assignment, HeldPartition};
@@ -30,6 +29,7 @@ use super::offsets::groups_client;
 use crate::ClientError;
 use crate::backoff::Backoff;
 use crate::client::{Core, Repeat, within};
+use crate::identity::new_identity;
 
 /// What a heartbeat may take beyond the wait that it asks for.
 const HEARTBEAT_GRACE: Duration = Duration::from_secs(2);
@@ -171,7 +171,7 @@ impl Session {
     /// Becomes a new member, however long it takes. `None` if the consumer was closed meanwhile.
     async fn join(&mut self) -> Result<Option<Beating>, ClientError> {
         self.quiet_since = Instant::now();
-        let member = new_member();
+        let member = new_identity();
         loop {
             let began = Instant::now();
             match self.join_once(&member).await {
@@ -210,7 +210,7 @@ impl Session {
             let request = within(limit, request.clone());
             async move { groups_client(channel).join_group(request).await }
         };
-        let answer = attempt(&self.core, self.failures, limit, send).await;
+        let answer = self.core.attempt_nth(self.failures, limit, &send).await;
         let answer = answer.inspect_err(|_| self.failures += 1)?;
         let session_timeout = Duration::from_millis(answer.session_timeout_ms.into());
         Ok(Beating {
@@ -239,7 +239,7 @@ impl Session {
                 let request = within(limit, request.clone());
                 async move { groups_client(channel).heartbeat(request).await }
             };
-            let sent = attempt(&self.core, self.failures, limit, send);
+            let sent = self.core.attempt_nth(self.failures, limit, &send);
             let event = tokio::select! {
                 biased;
                 command = self.commands.recv() => Event::Command(command),
@@ -381,29 +381,6 @@ impl Beating {
             released: releases.map(HeldPartition::write).collect(),
         }
     }
-}
-
-/// Makes a call to one node, another one after each failure.
-async fn attempt<T, F, Fut>(
-    core: &Core,
-    failures: usize,
-    limit: Duration,
-    send: F,
-) -> Result<T, ApiError>
-where
-    F: Fn(tonic::transport::Channel, Duration) -> Fut,
-    Fut: Future<Output = Result<Response<T>, Status>>,
-{
-    let addresses = core.metadata.addresses();
-    let address = &addresses[failures % addresses.len()];
-    core.attempt(address, limit, &send).await
-}
-
-/// A name like no other. It is the same in every attempt to join, so that one whose answer is lost
-/// leaves no member behind that nobody speaks for.
-fn new_member() -> MemberId {
-    let name = format!("{:032x}", rand::random::<u128>());
-    MemberId::parse(&name).expect("invariant: hexadecimal digits make a member id")
 }
 
 fn read_heartbeat(answer: v1::HeartbeatResponse) -> Result<Assignment, ApiError> {

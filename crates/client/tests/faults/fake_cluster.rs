@@ -8,6 +8,7 @@ use std::time::Duration;
 use flotilla_client::{Client, ClientConfig, PartitionIndex, TopicName};
 use flotilla_protocol::v1::consumer_groups_server::ConsumerGroupsServer;
 use flotilla_protocol::v1::fetch_server::FetchServer;
+use flotilla_protocol::v1::jobs_server::JobsServer;
 use flotilla_protocol::v1::metadata_server::MetadataServer;
 use flotilla_protocol::v1::produce_server::ProduceServer;
 use flotilla_protocol::v1::topic_admin_server::TopicAdminServer;
@@ -21,6 +22,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use crate::fake_groups::FakeGroup;
+use crate::fake_jobs::FakeJobs;
 use crate::fake_node::FakeNode;
 use crate::partition_log::PartitionLog;
 
@@ -63,7 +65,7 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Counts changes of the logs.
     changes: watch::Sender<u64>,
-    /// While it is false, no produce request and no new heartbeat is answered.
+    /// While it is false, no produce request, no new heartbeat and no renewal is answered.
     pub(crate) answering: watch::Sender<bool>,
 }
 
@@ -77,6 +79,7 @@ pub(crate) struct State {
     pub(crate) produce_requests: u64,
     pub(crate) fetched_bytes: u64,
     pub(crate) group: FakeGroup,
+    pub(crate) jobs: FakeJobs,
 }
 
 impl FakeCluster {
@@ -105,7 +108,8 @@ impl FakeCluster {
                 )
                 .add_service(FetchServer::new(node.clone()))
                 .add_service(TopicAdminServer::new(node.clone()))
-                .add_service(ConsumerGroupsServer::new(node))
+                .add_service(ConsumerGroupsServer::new(node.clone()))
+                .add_service(JobsServer::new(node))
                 .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
             nodes.spawn(async move { server.await.unwrap() });
         }

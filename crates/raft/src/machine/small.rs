@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flotilla_state::groups::{CoordinatorState, GroupCommand};
+use flotilla_state::groups::{CoordinatorCommand, CoordinatorState};
 use flotilla_state::metadata::{MetadataCommand, MetadataState};
 use flotilla_storage::{GroupLog, Row};
 use flotilla_types::{LogIndex, Term};
@@ -65,7 +65,7 @@ impl SmallState for CoordinatorState {
     }
 
     fn carry_out(&mut self, command: &[u8]) -> io::Result<Reply> {
-        let command = GroupCommand::decode(command).map_err(io::Error::other)?;
+        let command = CoordinatorCommand::decode(command).map_err(io::Error::other)?;
         Ok(Reply::Coordinator(Box::new(self.apply(&command))))
     }
 

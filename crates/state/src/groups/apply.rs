@@ -1,4 +1,4 @@
-//! How a command changes the groups: checked whole first, then carried out whole.
+//! How a command changes the groups and jobs: checked whole first, then carried out whole.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,11 +7,11 @@ use flotilla_types::limits::{COORDINATOR_GROUPS_MAX, GROUP_MEMBERS_MAX, GROUP_OF
 use flotilla_types::{Generation, GroupId, MemberId, PartitionId, Timestamp, TopicId};
 
 use super::{
-    CommitFault, CommittedOffset, CoordinatorState, Group, GroupCommand, GroupOutcome,
+    CommitFault, CommittedOffset, CoordinatorCommand, CoordinatorOutcome, CoordinatorState, Group,
     GroupRejection, Member, OffsetCommit, Subscription,
 };
 
-type Effect = Result<GroupOutcome, GroupRejection>;
+type Effect = Result<CoordinatorOutcome, GroupRejection>;
 
 /// What a member says of itself when it joins.
 struct Introduction<'a> {
@@ -22,9 +22,9 @@ struct Introduction<'a> {
 
 impl CoordinatorState {
     /// A command that does not fit changes nothing, and the outcome says so.
-    pub fn apply(&mut self, command: &GroupCommand) -> GroupOutcome {
+    pub fn apply(&mut self, command: &CoordinatorCommand) -> CoordinatorOutcome {
         let effect = match command {
-            GroupCommand::Join {
+            CoordinatorCommand::Join {
                 group,
                 member,
                 client_name,
@@ -39,36 +39,41 @@ impl CoordinatorState {
                 };
                 self.join(group, member, &introduction, *now)
             }
-            GroupCommand::Assign {
+            CoordinatorCommand::Assign {
                 group,
                 based_on,
                 targets,
                 now,
             } => Ok(self.assign(group, *based_on, targets, *now)),
-            GroupCommand::Release {
+            CoordinatorCommand::Release {
                 group,
                 member,
                 partitions,
                 now,
             } => self.release(group, member, partitions, *now),
-            GroupCommand::Leave { group, member, now } => Ok(self.leave(group, member, *now)),
-            GroupCommand::Expire {
+            CoordinatorCommand::Leave { group, member, now } => Ok(self.leave(group, member, *now)),
+            CoordinatorCommand::Expire {
                 group,
                 member,
                 joined,
                 now,
             } => Ok(self.expire(group, member, *joined, *now)),
-            GroupCommand::CommitOffsets {
+            CoordinatorCommand::CommitOffsets {
                 group,
                 member,
                 commits,
                 now,
             } => self.commit_offsets(group, member.as_ref(), commits, *now),
-            GroupCommand::DeleteGroup { group } => self.delete_group(group),
-            GroupCommand::ForgetTopics { topics } => Ok(self.forget_topics(topics)),
-            GroupCommand::ExpireGroups { now, idle_ms } => Ok(self.expire_groups(*now, *idle_ms)),
+            CoordinatorCommand::DeleteGroup { group } => self.delete_group(group),
+            CoordinatorCommand::ForgetTopics { topics } => Ok(self.forget_topics(topics)),
+            CoordinatorCommand::Job(command) => {
+                Ok(CoordinatorOutcome::Job(self.jobs.apply(command)))
+            }
+            CoordinatorCommand::ExpireGroups { now, idle_ms } => {
+                Ok(self.expire_groups(*now, *idle_ms))
+            }
         };
-        effect.unwrap_or_else(GroupOutcome::Rejected)
+        effect.unwrap_or_else(CoordinatorOutcome::Rejected)
     }
 
     fn join(
@@ -89,7 +94,7 @@ impl CoordinatorState {
         let group = group.or_insert_with(|| Group::new(now));
         group.join(member, introduction, joined);
         group.active_at = now;
-        Ok(GroupOutcome::Joined)
+        Ok(CoordinatorOutcome::Joined)
     }
 
     fn assign(
@@ -98,19 +103,19 @@ impl CoordinatorState {
         based_on: u64,
         targets: &[(MemberId, Vec<PartitionId>)],
         now: Timestamp,
-    ) -> GroupOutcome {
+    ) -> CoordinatorOutcome {
         let known = self.groups.get_mut(group);
         let Some(group) = known.filter(|group| group.membership_version == based_on) else {
-            return GroupOutcome::Stale;
+            return CoordinatorOutcome::Stale;
         };
         let Some(targets) = group.read_targets(targets) else {
-            return GroupOutcome::Stale;
+            return CoordinatorOutcome::Stale;
         };
         if !group.redistribute(&targets) {
-            return GroupOutcome::Unchanged;
+            return CoordinatorOutcome::Unchanged;
         }
         group.active_at = now;
-        GroupOutcome::Assigned {
+        CoordinatorOutcome::Assigned {
             generation: group.generation,
         }
     }
@@ -127,17 +132,17 @@ impl CoordinatorState {
         if count > 0 {
             group.active_at = now;
         }
-        Ok(GroupOutcome::Released { count })
+        Ok(CoordinatorOutcome::Released { count })
     }
 
     /// To leave twice does no harm, so that a request whose answer was lost can be sent again.
-    fn leave(&mut self, group: &GroupId, member: &MemberId, now: Timestamp) -> GroupOutcome {
+    fn leave(&mut self, group: &GroupId, member: &MemberId, now: Timestamp) -> CoordinatorOutcome {
         if let Some(group) = self.groups.get_mut(group)
             && group.remove_member(member)
         {
             group.active_at = now;
         }
-        GroupOutcome::Left
+        CoordinatorOutcome::Left
     }
 
     fn expire(
@@ -146,11 +151,11 @@ impl CoordinatorState {
         member: &MemberId,
         joined: u64,
         now: Timestamp,
-    ) -> GroupOutcome {
+    ) -> CoordinatorOutcome {
         let known = self.group(group).and_then(|group| group.member(member));
         match known {
             Some(known) if known.joined == joined => self.leave(group, member, now),
-            _ => GroupOutcome::Stale,
+            _ => CoordinatorOutcome::Stale,
         }
     }
 
@@ -167,7 +172,7 @@ impl CoordinatorState {
                 .commit(Some(member), commits, now),
             None => self.commit_without_member(id, commits, now)?,
         };
-        Ok(GroupOutcome::OffsetsCommitted(results))
+        Ok(CoordinatorOutcome::OffsetsCommitted(results))
     }
 
     fn commit_without_member(
@@ -191,24 +196,24 @@ impl CoordinatorState {
     fn delete_group(&mut self, id: &GroupId) -> Effect {
         refuse_members(id, self.require_group(id)?)?;
         self.groups.remove(id);
-        Ok(GroupOutcome::Deleted)
+        Ok(CoordinatorOutcome::Deleted)
     }
 
-    fn forget_topics(&mut self, topics: &[TopicId]) -> GroupOutcome {
+    fn forget_topics(&mut self, topics: &[TopicId]) -> CoordinatorOutcome {
         let topics = topics.iter().copied().collect();
         for group in self.groups.values_mut() {
             group.forget(&topics);
         }
-        GroupOutcome::Forgotten
+        CoordinatorOutcome::Forgotten
     }
 
-    fn expire_groups(&mut self, now: Timestamp, idle_ms: u64) -> GroupOutcome {
+    fn expire_groups(&mut self, now: Timestamp, idle_ms: u64) -> CoordinatorOutcome {
         let idle_since = now.minus_millis(idle_ms);
         let before = self.groups.len();
         self.groups
             .retain(|_, group| !group.members.is_empty() || group.active_at > idle_since);
         let count = before - self.groups.len();
-        GroupOutcome::GroupsExpired { count }
+        CoordinatorOutcome::GroupsExpired { count }
     }
 
     fn refuse_one_too_many(&self, id: &GroupId) -> Result<(), GroupRejection> {

@@ -6,15 +6,15 @@ use super::test_commands::{
     leave, member_id, partition, release, share, the_group, topics,
 };
 use super::{
-    CommitFault, CoordinatorState, GroupCommand, GroupOutcome, GroupRejection, OffsetCommit,
-    Subscription,
+    CommitFault, CoordinatorCommand, CoordinatorOutcome, CoordinatorState, GroupRejection,
+    OffsetCommit, Subscription,
 };
 
 /// The rejection of a command, which must have left the state as it was.
-fn rejected(state: &mut CoordinatorState, command: &GroupCommand) -> GroupRejection {
+fn rejected(state: &mut CoordinatorState, command: &CoordinatorCommand) -> GroupRejection {
     let before = state.clone();
     match state.apply(command) {
-        GroupOutcome::Rejected(rejection) => {
+        CoordinatorOutcome::Rejected(rejection) => {
             assert_eq!(*state, before);
             rejection
         }
@@ -27,9 +27,9 @@ fn committed(state: &CoordinatorState, index: u32) -> Option<u64> {
     committed.map(|committed| committed.offset.get())
 }
 
-fn expire_groups(now: i64, idle_ms: u64) -> GroupCommand {
+fn expire_groups(now: i64, idle_ms: u64) -> CoordinatorCommand {
     let now = at(now);
-    GroupCommand::ExpireGroups { now, idle_ms }
+    CoordinatorCommand::ExpireGroups { now, idle_ms }
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn the_first_member_makes_the_group() {
     assert_eq!(state.group(&group_id("g")), None);
     let subscription = topics(&["b", "a", "b"]);
     let outcome = state.apply(&join_at("m", subscription, 5));
-    assert_eq!(outcome, GroupOutcome::Joined);
+    assert_eq!(outcome, CoordinatorOutcome::Joined);
     let group = the_group(&state);
     assert_eq!(group.active_at(), at(5));
     assert_eq!(group.generation(), generation(0));
@@ -70,27 +70,27 @@ fn only_the_membership_that_was_silent_expires() {
     let _ = state.apply(&join("a"));
     let before = state.clone();
     for late in [expire("a", 1), expire("b", 2)] {
-        assert_eq!(state.apply(&late), GroupOutcome::Stale);
+        assert_eq!(state.apply(&late), CoordinatorOutcome::Stale);
     }
     assert_eq!(state, before);
-    assert_eq!(state.apply(&expire("a", 2)), GroupOutcome::Left);
+    assert_eq!(state.apply(&expire("a", 2)), CoordinatorOutcome::Left);
     assert!(the_group(&state).members().is_empty());
     let _ = state.apply(&delete());
-    assert_eq!(state.apply(&expire("a", 2)), GroupOutcome::Stale);
+    assert_eq!(state.apply(&expire("a", 2)), CoordinatorOutcome::Stale);
     let _ = state.apply(&join("a"));
-    assert_eq!(state.apply(&expire("a", 2)), GroupOutcome::Stale);
+    assert_eq!(state.apply(&expire("a", 2)), CoordinatorOutcome::Stale);
 }
 
 #[test]
 fn to_leave_twice_does_no_harm() {
     let mut state = coordinator(&["a"]);
-    assert_eq!(state.apply(&leave("a")), GroupOutcome::Left);
+    assert_eq!(state.apply(&leave("a")), CoordinatorOutcome::Left);
     let before = state.clone();
-    assert_eq!(state.apply(&leave("a")), GroupOutcome::Left);
+    assert_eq!(state.apply(&leave("a")), CoordinatorOutcome::Left);
     assert_eq!(state, before);
     assert_eq!(
         CoordinatorState::new().apply(&leave("a")),
-        GroupOutcome::Left
+        CoordinatorOutcome::Left
     );
 }
 
@@ -106,7 +106,10 @@ fn a_member_commits_what_it_holds_or_gives_up_in_that_generation() {
         })
     };
     let results = vec![Ok(()), Ok(()), stale(2), stale(2)];
-    assert_eq!(state.apply(&by_a), GroupOutcome::OffsetsCommitted(results));
+    assert_eq!(
+        state.apply(&by_a),
+        CoordinatorOutcome::OffsetsCommitted(results)
+    );
     let stored = [0, 1, 2].map(|index| committed(&state, index));
     assert_eq!(stored, [Some(5), Some(6), None]);
 
@@ -114,10 +117,10 @@ fn a_member_commits_what_it_holds_or_gives_up_in_that_generation() {
     let before = state.clone();
     let late = state.apply(&commit(Some("a"), &[(1, 1, 9), (1, 2, 9)]));
     let results = vec![stale(1), stale(2)];
-    assert_eq!(late, GroupOutcome::OffsetsCommitted(results));
+    assert_eq!(late, CoordinatorOutcome::OffsetsCommitted(results));
     assert_eq!(state, before);
     let by_b = state.apply(&commit(Some("b"), &[(1, 2, 9)]));
-    assert_eq!(by_b, GroupOutcome::OffsetsCommitted(vec![Ok(())]));
+    assert_eq!(by_b, CoordinatorOutcome::OffsetsCommitted(vec![Ok(())]));
     assert_eq!(committed(&state, 1), Some(9));
 }
 
@@ -125,11 +128,11 @@ fn a_member_commits_what_it_holds_or_gives_up_in_that_generation() {
 fn offsets_are_set_without_a_member_while_there_is_none() {
     let mut state = CoordinatorState::new();
     let empty = state.apply(&commit(None, &[]));
-    assert_eq!(empty, GroupOutcome::OffsetsCommitted(Vec::new()));
+    assert_eq!(empty, CoordinatorOutcome::OffsetsCommitted(Vec::new()));
     assert_eq!(state, CoordinatorState::new());
     let outcome = state.apply(&commit(None, &[(0, 7, 3), (0, 0, 2)]));
     let results = vec![Ok(()), Ok(())];
-    assert_eq!(outcome, GroupOutcome::OffsetsCommitted(results));
+    assert_eq!(outcome, CoordinatorOutcome::OffsetsCommitted(results));
     assert_eq!(committed(&state, 0), Some(2));
     let _ = state.apply(&join("a"));
     let rejection = rejected(&mut state, &commit(None, &[(0, 0, 1)]));
@@ -154,18 +157,18 @@ fn commands_for_what_is_not_there_are_refused() {
     let rejection = rejected(&mut state, &delete());
     assert_eq!(rejection.code(), ErrorCode::GroupNotEmpty);
     let _ = state.apply(&leave("b"));
-    assert_eq!(state.apply(&delete()), GroupOutcome::Deleted);
+    assert_eq!(state.apply(&delete()), CoordinatorOutcome::Deleted);
     assert_eq!(state.group(&group_id("g")), None);
 }
 
 #[test]
 fn a_group_that_nobody_touched_is_forgotten_unless_it_has_members() {
     let mut state = coordinator(&["a"]);
-    let none = GroupOutcome::GroupsExpired { count: 0 };
+    let none = CoordinatorOutcome::GroupsExpired { count: 0 };
     assert_eq!(state.apply(&expire_groups(1_000_000, 1)), none);
     let _ = state.apply(&leave("a"));
     assert_eq!(state.apply(&expire_groups(99, 100)), none);
-    let one = GroupOutcome::GroupsExpired { count: 1 };
+    let one = CoordinatorOutcome::GroupsExpired { count: 1 };
     assert_eq!(state.apply(&expire_groups(100, 100)), one);
     assert_eq!(state.groups().count(), 0);
 }
@@ -183,11 +186,11 @@ fn groups_and_coordinators_take_so_much_and_no_more() {
             group: group_id("g")
         }
     );
-    assert_eq!(state.apply(&join("m0")), GroupOutcome::Joined);
+    assert_eq!(state.apply(&join("m0")), CoordinatorOutcome::Joined);
 
     let mut state = CoordinatorState::new();
     for number in 0..COORDINATOR_GROUPS_MAX {
-        let one_more = GroupCommand::CommitOffsets {
+        let one_more = CoordinatorCommand::CommitOffsets {
             group: group_id(&format!("g{number}")),
             member: None,
             commits: vec![offset_of(0)],
@@ -205,7 +208,7 @@ fn groups_and_coordinators_take_so_much_and_no_more() {
 fn a_group_remembers_so_many_offsets() {
     let mut state = CoordinatorState::new();
     let most = u32::try_from(GROUP_OFFSETS_MAX).unwrap();
-    let fill = GroupCommand::CommitOffsets {
+    let fill = CoordinatorCommand::CommitOffsets {
         group: group_id("g"),
         member: None,
         commits: (0..most).map(offset_of).collect(),
@@ -214,7 +217,7 @@ fn a_group_remembers_so_many_offsets() {
     let _ = state.apply(&fill);
     let outcome = state.apply(&commit(None, &[(most, 0, 1), (0, 0, 1)]));
     let results = vec![Err(CommitFault::GroupFull), Ok(())];
-    assert_eq!(outcome, GroupOutcome::OffsetsCommitted(results));
+    assert_eq!(outcome, CoordinatorOutcome::OffsetsCommitted(results));
     assert_eq!(CommitFault::GroupFull.code(), ErrorCode::GroupFull);
     assert_eq!(CoordinatorState::decode(&state.encode()).unwrap(), state);
 }

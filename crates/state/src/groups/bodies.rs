@@ -1,7 +1,8 @@
 //! What commands and images have in common on the wire. The numbers of fields are permanent.
 
 use flotilla_types::{
-    Generation, GroupId, MemberId, NameError, PartitionId, PartitionIndex, TopicId, TopicName,
+    Generation, GroupId, JobName, MemberId, NameError, PartitionId, PartitionIndex, TopicId,
+    TopicName,
 };
 use minicbor::{Decode, Encode};
 
@@ -96,6 +97,10 @@ pub(super) fn group_id(what: &'static str, text: &str) -> Result<GroupId, Decode
 
 pub(super) fn member_id(what: &'static str, text: &str) -> Result<MemberId, DecodeError> {
     named(what, MemberId::parse(text), "a member id is not one")
+}
+
+pub(super) fn job_name(what: &'static str, text: &str) -> Result<JobName, DecodeError> {
+    named(what, JobName::parse(text), "a job name is not one")
 }
 
 fn topic_name(what: &'static str, text: &str) -> Result<TopicName, DecodeError> {

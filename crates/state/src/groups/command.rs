@@ -8,14 +8,15 @@ use super::Subscription;
 use super::bodies::{
     HoldingBody, PartitionBody, SubscriptionBody, group_id, member_id, partition_id,
 };
+use super::jobs::{JobCommand, JobCommandBody};
 use crate::{DecodeError, wire};
 
 const FORMAT: u8 = 1;
-const WHAT: &str = "group command";
+const WHAT: &str = "coordinator command";
 
 /// A decision that every replica of a coordinator applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GroupCommand {
+pub enum CoordinatorCommand {
     /// Makes a member, and the group for the first one, or changes what a member has said of itself.
     Join {
         group: GroupId,
@@ -61,11 +62,19 @@ pub enum GroupCommand {
         now: Timestamp,
     },
     /// Deletes a group without members, with its offsets.
-    DeleteGroup { group: GroupId },
+    DeleteGroup {
+        group: GroupId,
+    },
     /// These topics were deleted.
-    ForgetTopics { topics: Vec<TopicId> },
+    ForgetTopics {
+        topics: Vec<TopicId>,
+    },
     /// Forgets groups without members that nobody touched for `idle_ms`.
-    ExpireGroups { now: Timestamp, idle_ms: u64 },
+    ExpireGroups {
+        now: Timestamp,
+        idle_ms: u64,
+    },
+    Job(JobCommand),
 }
 
 /// An offset to be stored.
@@ -165,6 +174,8 @@ enum CommandBody {
         #[n(1)]
         idle_ms: u64,
     },
+    #[n(9)]
+    Job(#[n(0)] JobCommandBody),
 }
 
 #[derive(Encode, Decode)]
@@ -189,7 +200,7 @@ struct CommitBody {
     metadata: String,
 }
 
-impl GroupCommand {
+impl CoordinatorCommand {
     pub fn encode(&self) -> Vec<u8> {
         wire::encode(FORMAT, &CommandBody::from_command(self.clone()))
     }
@@ -201,9 +212,9 @@ impl GroupCommand {
 
 impl CommandBody {
     #[expect(clippy::too_many_lines, reason = "each command is one arm")]
-    fn from_command(command: GroupCommand) -> Self {
+    fn from_command(command: CoordinatorCommand) -> Self {
         match command {
-            GroupCommand::Join {
+            CoordinatorCommand::Join {
                 group,
                 member,
                 client_name,
@@ -218,7 +229,7 @@ impl CommandBody {
                 subscription: SubscriptionBody::new(&subscription),
                 now_ms: now.as_millis(),
             },
-            GroupCommand::Assign {
+            CoordinatorCommand::Assign {
                 group,
                 based_on,
                 targets,
@@ -229,7 +240,7 @@ impl CommandBody {
                 targets: targets.iter().map(TargetBody::new).collect(),
                 now_ms: now.as_millis(),
             },
-            GroupCommand::Release {
+            CoordinatorCommand::Release {
                 group,
                 member,
                 partitions,
@@ -240,12 +251,12 @@ impl CommandBody {
                 partitions: partitions.into_iter().map(HoldingBody::new).collect(),
                 now_ms: now.as_millis(),
             },
-            GroupCommand::Leave { group, member, now } => Self::Leave {
+            CoordinatorCommand::Leave { group, member, now } => Self::Leave {
                 group: group.to_string(),
                 member: member.to_string(),
                 now_ms: now.as_millis(),
             },
-            GroupCommand::Expire {
+            CoordinatorCommand::Expire {
                 group,
                 member,
                 joined,
@@ -256,7 +267,7 @@ impl CommandBody {
                 joined,
                 now_ms: now.as_millis(),
             },
-            GroupCommand::CommitOffsets {
+            CoordinatorCommand::CommitOffsets {
                 group,
                 member,
                 commits,
@@ -267,21 +278,22 @@ impl CommandBody {
                 commits: commits.into_iter().map(CommitBody::new).collect(),
                 now_ms: now.as_millis(),
             },
-            GroupCommand::DeleteGroup { group } => Self::DeleteGroup {
+            CoordinatorCommand::DeleteGroup { group } => Self::DeleteGroup {
                 group: group.to_string(),
             },
-            GroupCommand::ForgetTopics { topics } => Self::ForgetTopics {
+            CoordinatorCommand::ForgetTopics { topics } => Self::ForgetTopics {
                 topics: topics.into_iter().map(TopicId::get).collect(),
             },
-            GroupCommand::ExpireGroups { now, idle_ms } => Self::ExpireGroups {
+            CoordinatorCommand::ExpireGroups { now, idle_ms } => Self::ExpireGroups {
                 now_ms: now.as_millis(),
                 idle_ms,
             },
+            CoordinatorCommand::Job(command) => Self::Job(JobCommandBody::from_command(command)),
         }
     }
 
     #[expect(clippy::too_many_lines, reason = "each command is one arm")]
-    fn into_command(self) -> Result<GroupCommand, DecodeError> {
+    fn into_command(self) -> Result<CoordinatorCommand, DecodeError> {
         Ok(match self {
             Self::Join {
                 group,
@@ -290,7 +302,7 @@ impl CommandBody {
                 session_timeout_ms,
                 subscription,
                 now_ms,
-            } => GroupCommand::Join {
+            } => CoordinatorCommand::Join {
                 group: group_id(WHAT, &group)?,
                 member: member_id(WHAT, &member)?,
                 client_name,
@@ -303,7 +315,7 @@ impl CommandBody {
                 based_on,
                 targets,
                 now_ms,
-            } => GroupCommand::Assign {
+            } => CoordinatorCommand::Assign {
                 group: group_id(WHAT, &group)?,
                 based_on,
                 targets: targets
@@ -317,7 +329,7 @@ impl CommandBody {
                 member,
                 partitions,
                 now_ms,
-            } => GroupCommand::Release {
+            } => CoordinatorCommand::Release {
                 group: group_id(WHAT, &group)?,
                 member: member_id(WHAT, &member)?,
                 partitions: partitions.iter().map(HoldingBody::read).collect(),
@@ -327,7 +339,7 @@ impl CommandBody {
                 group,
                 member,
                 now_ms,
-            } => GroupCommand::Leave {
+            } => CoordinatorCommand::Leave {
                 group: group_id(WHAT, &group)?,
                 member: member_id(WHAT, &member)?,
                 now: Timestamp::from_millis(now_ms),
@@ -337,7 +349,7 @@ impl CommandBody {
                 member,
                 joined,
                 now_ms,
-            } => GroupCommand::Expire {
+            } => CoordinatorCommand::Expire {
                 group: group_id(WHAT, &group)?,
                 member: member_id(WHAT, &member)?,
                 joined,
@@ -348,22 +360,23 @@ impl CommandBody {
                 member,
                 commits,
                 now_ms,
-            } => GroupCommand::CommitOffsets {
+            } => CoordinatorCommand::CommitOffsets {
                 group: group_id(WHAT, &group)?,
                 member: member.map(|member| member_id(WHAT, &member)).transpose()?,
                 commits: commits.into_iter().map(CommitBody::read).collect(),
                 now: Timestamp::from_millis(now_ms),
             },
-            Self::DeleteGroup { group } => GroupCommand::DeleteGroup {
+            Self::DeleteGroup { group } => CoordinatorCommand::DeleteGroup {
                 group: group_id(WHAT, &group)?,
             },
-            Self::ForgetTopics { topics } => GroupCommand::ForgetTopics {
+            Self::ForgetTopics { topics } => CoordinatorCommand::ForgetTopics {
                 topics: topics.into_iter().map(TopicId::new).collect(),
             },
-            Self::ExpireGroups { now_ms, idle_ms } => GroupCommand::ExpireGroups {
+            Self::ExpireGroups { now_ms, idle_ms } => CoordinatorCommand::ExpireGroups {
                 now: Timestamp::from_millis(now_ms),
                 idle_ms,
             },
+            Self::Job(command) => CoordinatorCommand::Job(command.into_command(WHAT)?),
         })
     }
 }

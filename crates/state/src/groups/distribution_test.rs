@@ -4,10 +4,10 @@ use super::test_commands::{
     coordinator, distribute, expire, forget, generation, join, leave, member_id, partition,
     release, share, the_group,
 };
-use super::{CoordinatorState, GroupCommand, GroupOutcome};
+use super::{CoordinatorCommand, CoordinatorOutcome, CoordinatorState};
 
-fn assigned(number: u64) -> GroupOutcome {
-    GroupOutcome::Assigned {
+fn assigned(number: u64) -> CoordinatorOutcome {
+    CoordinatorOutcome::Assigned {
         generation: generation(number),
     }
 }
@@ -43,12 +43,12 @@ fn a_released_partition_goes_to_whoever_awaits_it() {
     let mut state = handing_over();
     let before = (version(&state, "a"), version(&state, "b"));
     let not_revoked = release("a", &[(0, 1), (2, 2), (9, 1)]);
-    let released = GroupOutcome::Released { count: 0 };
+    let released = CoordinatorOutcome::Released { count: 0 };
     let untouched = state.clone();
     assert_eq!(state.apply(&not_revoked), released);
     assert_eq!(state, untouched);
     let outcome = state.apply(&release("a", &[(2, 1), (2, 1)]));
-    assert_eq!(outcome, GroupOutcome::Released { count: 1 });
+    assert_eq!(outcome, CoordinatorOutcome::Released { count: 1 });
     assert_eq!(share(&state, "a"), (vec![(0, 1), (1, 1)], vec![], vec![]));
     assert_eq!(share(&state, "b"), (vec![(2, 2), (3, 2)], vec![], vec![]));
     assert!(before.0 < version(&state, "a") && before.1 < version(&state, "b"));
@@ -63,7 +63,7 @@ fn a_revoked_partition_that_is_given_back_never_changed_hands() {
     assert_eq!(share(&state, "a"), a);
     assert_eq!(share(&state, "b"), (vec![(3, 2)], vec![], vec![]));
     let outcome = state.apply(&release("a", &[(2, 1)]));
-    assert_eq!(outcome, GroupOutcome::Released { count: 0 });
+    assert_eq!(outcome, CoordinatorOutcome::Released { count: 0 });
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_member_that_is_gone_leaves_its_partitions_to_those_that_await_them() {
     for gone in [leave("a"), expire("a", 1)] {
         let mut state = handing_over();
         let membership = the_group(&state).membership_version();
-        assert_eq!(state.apply(&gone), GroupOutcome::Left);
+        assert_eq!(state.apply(&gone), CoordinatorOutcome::Left);
         assert_eq!(the_group(&state).membership_version(), membership + 1);
         assert_eq!(the_group(&state).members().len(), 1);
         assert_eq!(share(&state, "b"), (vec![(2, 2), (3, 2)], vec![], vec![]));
@@ -109,7 +109,10 @@ fn the_same_distribution_again_is_no_new_generation() {
     let mut state = handing_over();
     let before = state.clone();
     let targets: &[(&str, &[u32])] = &[("a", &[1, 0]), ("b", &[3, 2])];
-    assert_eq!(distribute(&mut state, targets), GroupOutcome::Unchanged);
+    assert_eq!(
+        distribute(&mut state, targets),
+        CoordinatorOutcome::Unchanged
+    );
     assert_eq!(state, before);
 }
 
@@ -119,13 +122,16 @@ fn a_distribution_that_does_not_fit_is_stale() {
     let before = state.clone();
     let to_two: &[(&str, &[u32])] = &[("a", &[0]), ("b", &[0])];
     for targets in [to_two, &[("c", &[0])]] {
-        assert_eq!(distribute(&mut state, targets), GroupOutcome::Stale);
+        assert_eq!(distribute(&mut state, targets), CoordinatorOutcome::Stale);
     }
     let membership = the_group(&state).membership_version();
     for based_on in [membership - 1, membership + 1] {
         let late = super::test_commands::assign(based_on, &[("a", &[0])]);
-        assert_eq!(state.apply(&late), GroupOutcome::Stale);
-        assert_eq!(CoordinatorState::new().apply(&late), GroupOutcome::Stale);
+        assert_eq!(state.apply(&late), CoordinatorOutcome::Stale);
+        assert_eq!(
+            CoordinatorState::new().apply(&late),
+            CoordinatorOutcome::Stale
+        );
     }
     assert_eq!(state, before);
 }
@@ -134,9 +140,9 @@ fn a_distribution_that_does_not_fit_is_stale() {
 fn partitions_of_a_deleted_topic_are_gone_without_a_release() {
     let mut state = handing_over();
     let before = state.clone();
-    assert_eq!(state.apply(&forget(&[2])), GroupOutcome::Forgotten);
+    assert_eq!(state.apply(&forget(&[2])), CoordinatorOutcome::Forgotten);
     assert_eq!(state, before);
-    assert_eq!(state.apply(&forget(&[1])), GroupOutcome::Forgotten);
+    assert_eq!(state.apply(&forget(&[1])), CoordinatorOutcome::Forgotten);
     for member in ["a", "b"] {
         assert_eq!(share(&state, member), (vec![], vec![], vec![]));
         assert!(version(&state, member) > version(&before, member));
@@ -149,7 +155,7 @@ fn no_two_assignments_of_a_group_have_the_same_version() {
     let first = version(&state, "a");
     let other = version(&state, "b");
     let _ = state.apply(&leave("a"));
-    let again: GroupCommand = join("a");
+    let again: CoordinatorCommand = join("a");
     let _ = state.apply(&again);
     assert!(version(&state, "a") > first.max(other));
     let rejoined = version(&state, "a");

@@ -1,4 +1,4 @@
-//! The groups of a coordinator as bytes: its Raft snapshot, and what a node starts from.
+//! The groups and jobs of a coordinator as bytes: its Raft snapshot, and what a node starts from.
 //!
 //! Reading one checks what the module promises of every group, so that no damage that passed the
 //! checksums makes two members read one partition.
@@ -12,14 +12,15 @@ use minicbor::{Decode, Encode};
 use super::bodies::{
     HoldingBody, PartitionBody, SubscriptionBody, group_id, member_id, partition_id,
 };
+use super::jobs::JobsImage;
 use super::{CommittedOffset, CoordinatorState, Group, Member};
 use crate::{DecodeError, wire};
 
 const FORMAT: u8 = 1;
-const WHAT: &str = "coordinator image";
+pub(super) const WHAT: &str = "coordinator image";
 
 /// No counter gets anywhere near it, and so none can overflow.
-const COUNT_MAX: u64 = i64::MAX as u64;
+pub(super) const COUNT_MAX: u64 = i64::MAX as u64;
 
 #[derive(Encode, Decode)]
 struct StateImage {
@@ -27,6 +28,8 @@ struct StateImage {
     joins: u64,
     #[n(1)]
     groups: Vec<GroupImage>,
+    #[n(2)]
+    jobs: JobsImage,
 }
 
 /// Everything in lists ascends.
@@ -90,6 +93,7 @@ impl CoordinatorState {
         let image = StateImage {
             joins: self.joins,
             groups: self.groups.iter().map(group_image).collect(),
+            jobs: JobsImage::new(&self.jobs),
         };
         wire::encode(FORMAT, &image)
     }
@@ -113,6 +117,7 @@ impl CoordinatorState {
         Ok(Self {
             joins: image.joins,
             groups,
+            jobs: image.jobs.read()?,
         })
     }
 }
@@ -261,7 +266,7 @@ fn read_offset(image: OffsetImage) -> (PartitionId, CommittedOffset) {
 }
 
 /// A map of entries that must come in its order, each key once: then equal states have equal bytes.
-fn ascending<K: Ord, V>(
+pub(super) fn ascending<K: Ord, V>(
     entries: impl Iterator<Item = Result<(K, V), DecodeError>>,
     contradiction: &'static str,
 ) -> Result<BTreeMap<K, V>, DecodeError> {
@@ -273,6 +278,6 @@ fn ascending<K: Ord, V>(
     Ok(entries.into_iter().collect())
 }
 
-fn ensure(holds: bool, contradiction: &'static str) -> Result<(), DecodeError> {
+pub(super) fn ensure(holds: bool, contradiction: &'static str) -> Result<(), DecodeError> {
     wire::ensure(WHAT, holds, contradiction)
 }

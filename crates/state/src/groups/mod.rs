@@ -1,5 +1,6 @@
 //! The state machine of a coordinator: consumer groups, their members, which partitions these hold,
-//! and the offsets that were committed.
+//! and the offsets that were committed; and beside them `jobs`, which have nothing to do with groups
+//! but that they need the same keeping.
 //!
 //! Partitions move in two steps, so that two members never read one at a time:
 //!
@@ -27,6 +28,7 @@ mod command;
 mod distribution;
 mod group;
 mod image;
+mod jobs;
 mod outcome;
 mod state;
 
@@ -41,7 +43,8 @@ mod model_test;
 #[cfg(test)]
 mod test_commands;
 
-pub use command::{GroupCommand, OffsetCommit};
+pub use command::{CoordinatorCommand, OffsetCommit};
 pub use group::{CommittedOffset, Group, Member, Subscription};
-pub use outcome::{CommitFault, GroupOutcome, GroupRejection};
+pub use jobs::{Job, JobCommand, JobOutcome, JobOwner, JobRejection, Jobs};
+pub use outcome::{CommitFault, CoordinatorOutcome, GroupRejection};
 pub use state::CoordinatorState;

@@ -9,12 +9,14 @@ use proptest::prelude::*;
 
 use super::assignment::assign;
 use super::bodies::partition_id;
+use super::jobs::{self, model_test::job_command};
 use super::test_commands::{
     at, commit, coordinator, delete, distribute, expire, forget, group_id, join, leave, member_id,
     release,
 };
 use super::{
-    CoordinatorState, Group, GroupCommand, GroupOutcome, Member, OffsetCommit, Subscription,
+    CoordinatorCommand, CoordinatorOutcome, CoordinatorState, Group, Member, OffsetCommit,
+    Subscription,
 };
 
 const INDEXES: u32 = 4;
@@ -49,7 +51,7 @@ fn subscription() -> impl Strategy<Value = Subscription> {
 /// meets, most of the time, because invented ones would nearly always be refused.
 #[derive(Clone, Debug)]
 enum Step {
-    Command(GroupCommand),
+    Command(CoordinatorCommand),
     /// Gives each partition to the member that is chosen for it, if any.
     Distribute(GroupId, Vec<Option<prop::sample::Index>>, Timestamp),
     /// Distributes all partitions evenly.
@@ -72,13 +74,13 @@ fn offset_commit() -> impl Strategy<Value = OffsetCommit> {
     )
 }
 
-fn command() -> impl Strategy<Value = GroupCommand> {
+fn command() -> impl Strategy<Value = CoordinatorCommand> {
     let holding = (partition(), (0_u64..6).prop_map(Generation::new));
     let target = (member(), prop::collection::vec(partition(), 0..4));
     prop_oneof![
         8 => (group(), member(), "[a-z]{0,4}", any::<u32>(), subscription(), now()).prop_map(
             |(group, member, client_name, session_timeout_ms, subscription, now)| {
-                GroupCommand::Join {
+                CoordinatorCommand::Join {
                     group,
                     member,
                     client_name,
@@ -89,7 +91,7 @@ fn command() -> impl Strategy<Value = GroupCommand> {
             }
         ),
         2 => (group(), 0_u64..9, prop::collection::vec(target, 0..4), now()).prop_map(
-            |(group, based_on, targets, now)| GroupCommand::Assign {
+            |(group, based_on, targets, now)| CoordinatorCommand::Assign {
                 group,
                 based_on,
                 targets,
@@ -97,7 +99,7 @@ fn command() -> impl Strategy<Value = GroupCommand> {
             }
         ),
         2 => (group(), member(), prop::collection::vec(holding, 0..4), now()).prop_map(
-            |(group, member, partitions, now)| GroupCommand::Release {
+            |(group, member, partitions, now)| CoordinatorCommand::Release {
                 group,
                 member,
                 partitions,
@@ -105,9 +107,9 @@ fn command() -> impl Strategy<Value = GroupCommand> {
             }
         ),
         3 => (group(), member(), now())
-            .prop_map(|(group, member, now)| GroupCommand::Leave { group, member, now }),
+            .prop_map(|(group, member, now)| CoordinatorCommand::Leave { group, member, now }),
         1 => (group(), member(), 0_u64..9, now()).prop_map(|(group, member, joined, now)| {
-            GroupCommand::Expire {
+            CoordinatorCommand::Expire {
                 group,
                 member,
                 joined,
@@ -120,17 +122,18 @@ fn command() -> impl Strategy<Value = GroupCommand> {
             prop::collection::vec(offset_commit(), 0..4),
             now(),
         )
-            .prop_map(|(group, member, commits, now)| GroupCommand::CommitOffsets {
+            .prop_map(|(group, member, commits, now)| CoordinatorCommand::CommitOffsets {
                 group,
                 member,
                 commits,
                 now,
             }),
-        1 => group().prop_map(|group| GroupCommand::DeleteGroup { group }),
+        1 => group().prop_map(|group| CoordinatorCommand::DeleteGroup { group }),
         1 => prop::collection::vec((1..=TOPICS).prop_map(TopicId::new), 0..2)
-            .prop_map(|topics| GroupCommand::ForgetTopics { topics }),
+            .prop_map(|topics| CoordinatorCommand::ForgetTopics { topics }),
         1 => (now(), 0_u64..30)
-            .prop_map(|(now, idle_ms)| GroupCommand::ExpireGroups { now, idle_ms }),
+            .prop_map(|(now, idle_ms)| CoordinatorCommand::ExpireGroups { now, idle_ms }),
+        2 => job_command().prop_map(CoordinatorCommand::Job),
     ]
 }
 
@@ -158,7 +161,7 @@ fn all_partitions() -> BTreeSet<PartitionId> {
 
 impl Step {
     /// The command that this step is in `state`; a step for what is not there is none.
-    fn command(self, state: &CoordinatorState) -> Option<GroupCommand> {
+    fn command(self, state: &CoordinatorState) -> Option<CoordinatorCommand> {
         Some(match self {
             Self::Command(command) => command,
             Self::Distribute(id, chosen, now) => {
@@ -184,14 +187,14 @@ impl Step {
                 let revoked = &state.group(&group)?.member(&member)?.revoked;
                 let chosen = revoked.iter().zip(0..);
                 let chosen = chosen.filter(|(_, position)| which & (1 << position) != 0);
-                GroupCommand::Release {
+                CoordinatorCommand::Release {
                     group,
                     member,
                     partitions: chosen.map(|((of, since), _)| (*of, *since)).collect(),
                     now,
                 }
             }
-            Self::ExpireNow(group, member, now) => GroupCommand::Expire {
+            Self::ExpireNow(group, member, now) => CoordinatorCommand::Expire {
                 joined: state.group(&group)?.member(&member)?.joined,
                 group,
                 member,
@@ -204,7 +207,7 @@ impl Step {
                     generation,
                     ..other.clone()
                 });
-                GroupCommand::CommitOffsets {
+                CoordinatorCommand::CommitOffsets {
                     commits: own.chain([other.clone()]).collect(),
                     group,
                     member: Some(member),
@@ -220,9 +223,9 @@ fn assign_command(
     group: &Group,
     targets: BTreeMap<MemberId, impl IntoIterator<Item = PartitionId>>,
     now: Timestamp,
-) -> GroupCommand {
+) -> CoordinatorCommand {
     let targets = targets.into_iter();
-    GroupCommand::Assign {
+    CoordinatorCommand::Assign {
         group: id,
         based_on: group.membership_version(),
         targets: targets
@@ -306,9 +309,9 @@ fn assert_sound(group: &Group) {
 }
 
 /// What a command may have done to one group, given its outcome.
-fn assert_step(before: &Group, after: &Group, outcome: &GroupOutcome) {
+fn assert_step(before: &Group, after: &Group, outcome: &CoordinatorOutcome) {
     assert!(after.membership_version() >= before.membership_version());
-    let is_assigned = matches!(outcome, GroupOutcome::Assigned { .. }) && before != after;
+    let is_assigned = matches!(outcome, CoordinatorOutcome::Assigned { .. }) && before != after;
     let growth = after.generation().get() - before.generation().get();
     assert_eq!(growth, u64::from(is_assigned), "{outcome:?}");
     if !before.members().keys().eq(after.members().keys()) {
@@ -329,16 +332,20 @@ fn assert_step(before: &Group, after: &Group, outcome: &GroupOutcome) {
 }
 
 /// What a command of these kinds must be answered, by the state that it met.
-fn assert_decision(before: &CoordinatorState, command: &GroupCommand, outcome: &GroupOutcome) {
+fn assert_decision(
+    before: &CoordinatorState,
+    command: &CoordinatorCommand,
+    outcome: &CoordinatorOutcome,
+) {
     match command {
-        GroupCommand::Assign {
+        CoordinatorCommand::Assign {
             group, based_on, ..
         } => {
             let known = before.group(group).map(Group::membership_version);
             let is_late = known != Some(*based_on);
-            assert!(!is_late || *outcome == GroupOutcome::Stale);
+            assert!(!is_late || *outcome == CoordinatorOutcome::Stale);
         }
-        GroupCommand::CommitOffsets {
+        CoordinatorCommand::CommitOffsets {
             group,
             member: Some(member),
             commits,
@@ -346,9 +353,9 @@ fn assert_decision(before: &CoordinatorState, command: &GroupCommand, outcome: &
         } => {
             let known = before.group(group).and_then(|group| group.member(member));
             let Some(known) = known else {
-                return assert!(matches!(outcome, GroupOutcome::Rejected(_)));
+                return assert!(matches!(outcome, CoordinatorOutcome::Rejected(_)));
             };
-            let GroupOutcome::OffsetsCommitted(results) = outcome else {
+            let CoordinatorOutcome::OffsetsCommitted(results) = outcome else {
                 panic!("a member was refused: {outcome:?}");
             };
             let may = commits.iter().map(|commit| {
@@ -392,7 +399,7 @@ proptest! {
                 }
             }
 
-            let decoded = GroupCommand::decode(&command.encode()).unwrap();
+            let decoded = CoordinatorCommand::decode(&command.encode()).unwrap();
             prop_assert_eq!(&decoded, &command);
             prop_assert_eq!(other.apply(&decoded), outcome);
             prop_assert_eq!(&CoordinatorState::decode(&state.encode()).unwrap(), &state);
@@ -408,7 +415,7 @@ proptest! {
     fn arbitrary_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let framed = [&[1], &bytes[..]].concat();
         for bytes in [&bytes, &framed] {
-            if let Ok(command) = GroupCommand::decode(bytes) {
+            if let Ok(command) = CoordinatorCommand::decode(bytes) {
                 let _ = handing_over().apply(&command);
             }
             let _ = CoordinatorState::decode(bytes);
@@ -443,7 +450,7 @@ proptest! {
     ) {
         let mut bytes = command.encode();
         *position.get_mut(&mut bytes) ^= flipped;
-        if let Ok(damaged) = GroupCommand::decode(&bytes) {
+        if let Ok(damaged) = CoordinatorCommand::decode(&bytes) {
             let mut state = handing_over();
             let _ = state.apply(&damaged);
             state.groups().for_each(|(_, group)| assert_sound(group));
@@ -451,14 +458,15 @@ proptest! {
     }
 }
 
-fn is_without_effect(outcome: &GroupOutcome) -> bool {
+fn is_without_effect(outcome: &CoordinatorOutcome) -> bool {
     match outcome {
-        GroupOutcome::Rejected(_)
-        | GroupOutcome::Stale
-        | GroupOutcome::Unchanged
-        | GroupOutcome::Released { count: 0 }
-        | GroupOutcome::GroupsExpired { count: 0 } => true,
-        GroupOutcome::OffsetsCommitted(results) => results.iter().all(Result::is_err),
+        CoordinatorOutcome::Rejected(_)
+        | CoordinatorOutcome::Stale
+        | CoordinatorOutcome::Unchanged
+        | CoordinatorOutcome::Released { count: 0 }
+        | CoordinatorOutcome::GroupsExpired { count: 0 } => true,
+        CoordinatorOutcome::Job(outcome) => jobs::model_test::is_without_effect(outcome),
+        CoordinatorOutcome::OffsetsCommitted(results) => results.iter().all(Result::is_err),
         _ => false,
     }
 }
@@ -517,7 +525,7 @@ fn commands_have_the_bytes_that_were_promised() {
     assert_eq!(delete().encode(), [1, 0x82, 6, 0x81, 0x61, b'g']);
     assert_eq!(forget(&[3]).encode(), [1, 0x82, 7, 0x81, 0x81, 3]);
     let now = at(2);
-    let expire_groups = GroupCommand::ExpireGroups { now, idle_ms: 3 };
+    let expire_groups = CoordinatorCommand::ExpireGroups { now, idle_ms: 3 };
     assert_eq!(expire_groups.encode(), [1, 0x82, 8, 0x82, 2, 3]);
     for refused in [
         &[1, 0x82, 6, 0x81, 0x61, b'/'][..],
@@ -525,7 +533,7 @@ fn commands_have_the_bytes_that_were_promised() {
         &[1, 0x82, 6, 0x81, 0x61, b'g', 0],
         &[],
     ] {
-        assert!(GroupCommand::decode(refused).is_err());
+        assert!(CoordinatorCommand::decode(refused).is_err());
     }
 }
 
@@ -539,7 +547,7 @@ fn an_image_is_compact() {
             offset: Offset::new(1_000_000),
             metadata: String::new(),
         });
-        let command = GroupCommand::CommitOffsets {
+        let command = CoordinatorCommand::CommitOffsets {
             group: group_id(&format!("group-{number}")),
             member: None,
             commits: commits.collect(),
@@ -550,5 +558,5 @@ fn an_image_is_compact() {
     let image = state.encode();
     assert!(image.len() < 100_000 * 20, "{} bytes", image.len());
     assert_eq!(CoordinatorState::decode(&image).unwrap(), state);
-    assert_eq!(coordinator(&[]).encode(), [1, 0x82, 0, 0x80]);
+    assert_eq!(coordinator(&[]).encode(), [1, 0x83, 0, 0x80, 0x82, 0, 0x80]);
 }

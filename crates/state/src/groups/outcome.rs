@@ -1,13 +1,15 @@
-//! What applying a group command answers.
+//! What applying a command answers.
 
 use flotilla_types::limits::{COORDINATOR_GROUPS_MAX, GROUP_MEMBERS_MAX, GROUP_OFFSETS_MAX};
 use flotilla_types::{ErrorCode, Generation, GroupId, MemberId};
+
+use super::jobs::JobOutcome;
 
 /// The result of one command. Only `Rejected`, `Stale` and `Unchanged` say that nothing changed for
 /// sure; the others also answer a command that had nothing left to do.
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GroupOutcome {
+pub enum CoordinatorOutcome {
     Joined,
     Assigned {
         generation: Generation,
@@ -29,6 +31,8 @@ pub enum GroupOutcome {
     GroupsExpired {
         count: usize,
     },
+    /// It was about a job.
+    Job(JobOutcome),
     Rejected(GroupRejection),
 }
 

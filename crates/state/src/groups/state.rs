@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use flotilla_types::GroupId;
 
 use super::Group;
+use super::jobs::Jobs;
 
 /// What every replica of a coordinator knows after the same entries. It starts empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,7 @@ pub struct CoordinatorState {
     /// a group that was deleted cannot meet another one.
     pub(super) joins: u64,
     pub(super) groups: BTreeMap<GroupId, Group>,
+    pub(super) jobs: Jobs,
 }
 
 impl CoordinatorState {
@@ -27,5 +29,9 @@ impl CoordinatorState {
     /// By id.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = (&GroupId, &Group)> {
         self.groups.iter()
+    }
+
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
     }
 }

@@ -5,7 +5,9 @@ use flotilla_types::{
 };
 
 use super::bodies::partition_id;
-use super::{CoordinatorState, Group, GroupCommand, GroupOutcome, OffsetCommit, Subscription};
+use super::{
+    CoordinatorCommand, CoordinatorOutcome, CoordinatorState, Group, OffsetCommit, Subscription,
+};
 
 pub(super) fn group_id(text: &str) -> GroupId {
     GroupId::parse(text).unwrap()
@@ -34,12 +36,12 @@ pub(super) fn topics(names: &[&str]) -> Subscription {
 }
 
 /// Every command here is for the group `g`, and comes at the time 0 unless it takes another.
-pub(super) fn join(member: &str) -> GroupCommand {
+pub(super) fn join(member: &str) -> CoordinatorCommand {
     join_at(member, topics(&["orders"]), 0)
 }
 
-pub(super) fn join_at(member: &str, subscription: Subscription, now: i64) -> GroupCommand {
-    GroupCommand::Join {
+pub(super) fn join_at(member: &str, subscription: Subscription, now: i64) -> CoordinatorCommand {
+    CoordinatorCommand::Join {
         group: group_id("g"),
         member: member_id(member),
         client_name: "test".to_owned(),
@@ -49,12 +51,12 @@ pub(super) fn join_at(member: &str, subscription: Subscription, now: i64) -> Gro
     }
 }
 
-pub(super) fn assign(based_on: u64, targets: &[(&str, &[u32])]) -> GroupCommand {
+pub(super) fn assign(based_on: u64, targets: &[(&str, &[u32])]) -> CoordinatorCommand {
     let targets = targets.iter().map(|(member, partitions)| {
         let partitions = partitions.iter().copied().map(partition);
         (member_id(member), partitions.collect())
     });
-    GroupCommand::Assign {
+    CoordinatorCommand::Assign {
         group: group_id("g"),
         based_on,
         targets: targets.collect(),
@@ -62,11 +64,11 @@ pub(super) fn assign(based_on: u64, targets: &[(&str, &[u32])]) -> GroupCommand 
     }
 }
 
-pub(super) fn release(member: &str, partitions: &[(u32, u64)]) -> GroupCommand {
+pub(super) fn release(member: &str, partitions: &[(u32, u64)]) -> CoordinatorCommand {
     let partitions = partitions
         .iter()
         .map(|(index, number)| (partition(*index), generation(*number)));
-    GroupCommand::Release {
+    CoordinatorCommand::Release {
         group: group_id("g"),
         member: member_id(member),
         partitions: partitions.collect(),
@@ -74,16 +76,16 @@ pub(super) fn release(member: &str, partitions: &[(u32, u64)]) -> GroupCommand {
     }
 }
 
-pub(super) fn leave(member: &str) -> GroupCommand {
-    GroupCommand::Leave {
+pub(super) fn leave(member: &str) -> CoordinatorCommand {
+    CoordinatorCommand::Leave {
         group: group_id("g"),
         member: member_id(member),
         now: at(0),
     }
 }
 
-pub(super) fn expire(member: &str, joined: u64) -> GroupCommand {
-    GroupCommand::Expire {
+pub(super) fn expire(member: &str, joined: u64) -> CoordinatorCommand {
+    CoordinatorCommand::Expire {
         group: group_id("g"),
         member: member_id(member),
         joined,
@@ -92,14 +94,14 @@ pub(super) fn expire(member: &str, joined: u64) -> GroupCommand {
 }
 
 /// Partition, generation and offset of each.
-pub(super) fn commit(member: Option<&str>, offsets: &[(u32, u64, u64)]) -> GroupCommand {
+pub(super) fn commit(member: Option<&str>, offsets: &[(u32, u64, u64)]) -> CoordinatorCommand {
     let commits = offsets.iter().map(|(index, number, offset)| OffsetCommit {
         partition: partition(*index),
         generation: generation(*number),
         offset: Offset::new(*offset),
         metadata: String::new(),
     });
-    GroupCommand::CommitOffsets {
+    CoordinatorCommand::CommitOffsets {
         group: group_id("g"),
         member: member.map(member_id),
         commits: commits.collect(),
@@ -107,14 +109,14 @@ pub(super) fn commit(member: Option<&str>, offsets: &[(u32, u64, u64)]) -> Group
     }
 }
 
-pub(super) fn delete() -> GroupCommand {
-    GroupCommand::DeleteGroup {
+pub(super) fn delete() -> CoordinatorCommand {
+    CoordinatorCommand::DeleteGroup {
         group: group_id("g"),
     }
 }
 
-pub(super) fn forget(topics: &[u64]) -> GroupCommand {
-    GroupCommand::ForgetTopics {
+pub(super) fn forget(topics: &[u64]) -> CoordinatorCommand {
+    CoordinatorCommand::ForgetTopics {
         topics: topics.iter().copied().map(TopicId::new).collect(),
     }
 }
@@ -123,13 +125,16 @@ pub(super) fn forget(topics: &[u64]) -> GroupCommand {
 pub(super) fn coordinator(members: &[&str]) -> CoordinatorState {
     let mut state = CoordinatorState::new();
     for member in members {
-        assert_eq!(state.apply(&join(member)), GroupOutcome::Joined);
+        assert_eq!(state.apply(&join(member)), CoordinatorOutcome::Joined);
     }
     state
 }
 
 /// Applies a distribution that is based on the membership as it is.
-pub(super) fn distribute(state: &mut CoordinatorState, targets: &[(&str, &[u32])]) -> GroupOutcome {
+pub(super) fn distribute(
+    state: &mut CoordinatorState,
+    targets: &[(&str, &[u32])],
+) -> CoordinatorOutcome {
     let based_on = the_group(state).membership_version();
     state.apply(&assign(based_on, targets))
 }

@@ -1,29 +1,30 @@
-//! From a call about a group to the node that leads the group's coordinator.
+//! From a call about a consumer group or a job to the node that leads its coordinator.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use flotilla_protocol::ApiError;
-use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
 use flotilla_raft::{Coordinator, Leadership};
 use flotilla_state::metadata::Partition;
-use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
-use flotilla_types::{ErrorCode, GroupId, NodeId};
+use flotilla_types::{ErrorCode, NodeId};
 use tokio::time::{Instant, sleep, timeout_at};
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-use super::coordinators::no_leader;
+use super::placement::{Coordinated, no_leader};
 use crate::errors;
 use crate::node::Node;
 use crate::origin::Origin;
 use crate::router::choose_replica;
 
+/// What a call that waits may take beside its wait.
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A call that only the leader of a group's coordinator answers.
-pub(super) trait GroupCall: Clone + Send + Sync + 'static {
+/// A call that only the leader of a coordinator answers.
+pub(crate) trait CoordinatorCall: Clone + Send + Sync + 'static {
     type Answer: Send;
+    /// What the call is about.
+    type Subject: Coordinated;
 
     /// Sent twice, it does what it does once.
     const MAY_REPEAT: bool;
@@ -31,24 +32,28 @@ pub(super) trait GroupCall: Clone + Send + Sync + 'static {
     /// confirmed first.
     const ONLY_READS: bool = false;
 
-    fn group_id(&self) -> &str;
+    /// The name of what it is about.
+    fn subject(&self) -> &str;
 
     /// How long the call may take.
     fn limit(&self) -> Duration {
         Duration::from_secs(15)
     }
 
+    /// The call is made again, after it has waited for so long.
+    fn note_waited(&mut self, _waited: Duration) {}
+
     /// Does the work. The coordinator is led by this node and knows all that was decided before.
     fn carry_out(
         self,
         node: &Arc<Node>,
         coordinator: &Coordinator,
-        group: GroupId,
+        subject: Self::Subject,
     ) -> impl Future<Output = Result<Self::Answer, ApiError>> + Send;
 
     fn pass_on(
         request: Request<Self>,
-        client: ConsumerGroupsClient<Channel>,
+        client: <Self::Subject as Coordinated>::Client,
     ) -> impl Future<Output = Result<Response<Self::Answer>, Status>> + Send;
 }
 
@@ -57,24 +62,37 @@ enum Route {
     At(NodeId),
 }
 
+/// Answers a call, whoever leads the coordinator.
+pub(crate) async fn serve<C: CoordinatorCall>(
+    node: &Arc<Node>,
+    request: Request<C>,
+) -> Result<Response<C::Answer>, Status> {
+    let origin = Origin::of(&request, node.peers.cluster())?;
+    let answer = route(node, request.into_inner(), origin).await?;
+    Ok(Response::new(answer))
+}
+
 /// Takes a call to where it can be answered.
-pub(super) async fn route<C: GroupCall>(
+async fn route<C: CoordinatorCall>(
     node: &Arc<Node>,
     call: C,
     origin: Origin,
 ) -> Result<C::Answer, ApiError> {
     node.refuse_when_stopping()?;
-    let group = GroupId::parse(call.group_id())?;
-    let deadline = Instant::now() + call.limit();
-    let placed = node.coordinator_of(&group, deadline).await?;
+    let subject = C::Subject::parse(call.subject())?;
+    let began = Instant::now();
+    let deadline = began + call.limit();
+    let placed = node.coordinator_of(&subject, deadline).await?;
     loop {
-        let answer = match find_leader(node, &placed, origin, &group, deadline).await {
+        let mut call = call.clone();
+        call.note_waited(began.elapsed());
+        let answer = match find_leader(node, &placed, origin, &subject, deadline).await {
             Ok(Route::Here(coordinator)) => {
-                let carried_out = carry_out(node, call.clone(), &coordinator, &group);
+                let carried_out = carry_out(node, call, &coordinator, &subject);
                 let in_time = timeout_at(deadline, carried_out).await;
-                in_time.unwrap_or_else(|_| Err(not_in_time(&group)))
+                in_time.unwrap_or_else(|_| Err(not_in_time(&subject)))
             }
-            Ok(Route::At(leader)) => ask(node, leader, call.clone(), (origin, deadline)).await,
+            Ok(Route::At(leader)) => ask(node, leader, call, (origin, deadline)).await,
             Err(error) => Err(error),
         };
         match answer {
@@ -88,7 +106,7 @@ pub(super) async fn route<C: GroupCall>(
 }
 
 /// Whoever passed the call on tries again itself.
-fn may_repeat<C: GroupCall>(error: &ApiError, origin: Origin) -> bool {
+fn may_repeat<C: CoordinatorCall>(error: &ApiError, origin: Origin) -> bool {
     let passes = match error.code {
         ErrorCode::NotLeader | ErrorCode::LeaderNotAvailable | ErrorCode::ShuttingDown => true,
         ErrorCode::ResultUnknown => C::MAY_REPEAT,
@@ -97,29 +115,28 @@ fn may_repeat<C: GroupCall>(error: &ApiError, origin: Origin) -> bool {
     passes && !origin.is_node()
 }
 
-async fn carry_out<C: GroupCall>(
+async fn carry_out<C: CoordinatorCall>(
     node: &Arc<Node>,
     call: C,
     coordinator: &Coordinator,
-    group: &GroupId,
+    subject: &C::Subject,
 ) -> Result<C::Answer, ApiError> {
     let settled = match C::ONLY_READS {
         true => coordinator.wait_confirmed().await,
         false => coordinator.wait_settled().await,
     };
     settled.map_err(|error| errors::from_propose(&error))?;
-    call.carry_out(node, coordinator, group.clone()).await
+    call.carry_out(node, coordinator, subject.clone()).await
 }
 
-async fn ask<C: GroupCall>(
+async fn ask<C: CoordinatorCall>(
     node: &Node,
     leader: NodeId,
     call: C,
     (origin, deadline): (Origin, Instant),
 ) -> Result<C::Answer, ApiError> {
     let channel = node.peers.channel(leader).await?;
-    let client =
-        ConsumerGroupsClient::new(channel).max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
+    let client = C::Subject::client(channel);
     let limit = deadline.saturating_duration_since(Instant::now());
     let request = origin.pass_on(call, node.peers.cluster(), limit);
     node.meters.forwarded.increment(1);
@@ -130,23 +147,23 @@ async fn ask<C: GroupCall>(
     }
 }
 
-async fn find_leader(
+async fn find_leader<S: Coordinated>(
     node: &Node,
     placed: &Partition,
     origin: Origin,
-    group: &GroupId,
+    subject: &S,
     deadline: Instant,
 ) -> Result<Route, ApiError> {
     let found = async {
         let is_here = placed.replicas.contains(&node.id) && !node.raft.is_parked(placed.raft_group);
         match is_here {
             true => wait_for_leader(node, placed, origin).await,
-            false => any_replica(node, placed, origin).ok_or_else(|| no_leader(group)),
+            false => any_replica(node, placed, origin).ok_or_else(|| no_leader(subject)),
         }
     };
     match timeout_at(deadline, found).await {
         Ok(route) => route,
-        Err(_) => Err(no_leader(group)),
+        Err(_) => Err(no_leader(subject)),
     }
 }
 
@@ -187,16 +204,22 @@ fn any_replica(node: &Node, placed: &Partition, origin: Origin) -> Option<Route>
     choose_replica(&placed.replicas, &node.raft.connected_peers(), None).map(Route::At)
 }
 
-fn not_in_time(group: &GroupId) -> ApiError {
+fn not_in_time<S: Coordinated>(subject: &S) -> ApiError {
     let message = format!(
-        "a majority of the nodes that coordinate consumer group {group} did not confirm in time: it \
-         may still happen"
+        "a majority of the nodes that coordinate {} did not confirm in time: it may still happen",
+        subject.described()
     );
     ApiError::new(ErrorCode::Timeout, message)
 }
 
-pub(super) fn not_leader(node: &Node, leadership: Leadership) -> ApiError {
-    let message = format!("node {} does not lead the group's coordinator", node.id);
+/// What is left of a wait.
+pub(crate) fn without(wait_ms: u32, waited: Duration) -> u32 {
+    let waited_ms = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
+    wait_ms.saturating_sub(waited_ms)
+}
+
+pub(crate) fn not_leader(node: &Node, leadership: Leadership) -> ApiError {
+    let message = format!("node {} does not lead the coordinator", node.id);
     let error = ApiError::new(ErrorCode::NotLeader, message);
     match node.leader_hint(leadership) {
         Some(hint) => error.with_leader(hint),

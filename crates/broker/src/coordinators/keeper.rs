@@ -1,25 +1,25 @@
-//! The loop of whoever leads coordinators: it ends memberships that are silent, distributes partitions
-//! when topics come, go or grow, and forgets what nobody needs any more.
+//! The loop of whoever leads coordinators: it ends memberships and ownerships that are silent,
+//! distributes partitions when topics come, go or grow, and forgets what nobody needs any more.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use flotilla_raft::Coordinator;
-use flotilla_state::groups::{CoordinatorState, GroupCommand};
+use flotilla_state::groups::{CoordinatorCommand, CoordinatorState, JobCommand};
 use flotilla_state::metadata::MetadataState;
-use flotilla_types::limits::GROUP_EXPIRY_MS;
-use flotilla_types::{Generation, GroupId, LeaderEpoch, RaftGroupId, TopicId};
+use flotilla_types::limits::{GROUP_EXPIRY_MS, JOB_EXPIRY_MS};
+use flotilla_types::{Generation, GroupId, LeaderEpoch, RaftGroupId, Timestamp, TopicId};
 use futures::future::join_all;
 use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::rebalance::rebalance;
-use super::sessions::Known;
+use super::sessions::{Known, Session};
+use crate::groups::rebalance;
 use crate::node::Node;
 
 const TICK: Duration = Duration::from_millis(250);
-/// Between two looks for groups that nobody uses any more.
+/// Between two looks for groups and jobs that nobody uses any more.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long one coordinator may take at a time.
@@ -94,28 +94,33 @@ impl Keeper {
         self.end_silent(coordinator, epoch).await;
         self.forget_deleted_topics(coordinator, epoch).await;
         self.distribute(coordinator, epoch).await;
-        if looks_for_idle && coordinator.look(has_empty_group) {
-            let command = GroupCommand::ExpireGroups {
-                now: self.node.now(),
-                idle_ms: GROUP_EXPIRY_MS,
-            };
-            propose(coordinator, &command).await;
+        if looks_for_idle {
+            self.forget_idle(coordinator).await;
         }
     }
 
     async fn end_silent(&self, coordinator: &Coordinator, epoch: LeaderEpoch) {
-        let known = coordinator.look(members);
+        let known = coordinator.look(sessions);
         let led = (coordinator.raft_group(), epoch);
         for silent in self.node.sessions.silent(led, known, Instant::now()) {
-            let Known { group, member, .. } = silent;
-            tracing::info!(%group, %member, "a member was silent for too long");
-            let command = GroupCommand::Expire {
-                group,
-                member,
-                joined: silent.joined,
-                now: self.node.now(),
-            };
-            propose(coordinator, &command).await;
+            propose(coordinator, &expiry(silent, self.node.now())).await;
+        }
+    }
+
+    async fn forget_idle(&self, coordinator: &Coordinator) {
+        let now = self.node.now();
+        if coordinator.look(has_empty_group) {
+            let idle_ms = GROUP_EXPIRY_MS;
+            propose(
+                coordinator,
+                &CoordinatorCommand::ExpireGroups { now, idle_ms },
+            )
+            .await;
+        }
+        if coordinator.look(has_free_job) {
+            let idle_ms = JOB_EXPIRY_MS;
+            let command = JobCommand::ExpireJobs { now, idle_ms };
+            propose(coordinator, &CoordinatorCommand::Job(command)).await;
         }
     }
 
@@ -132,7 +137,7 @@ impl Keeper {
         }
         // The next look finds out whether it worked.
         let topics = deleted.into_iter().collect();
-        propose(coordinator, &GroupCommand::ForgetTopics { topics }).await;
+        propose(coordinator, &CoordinatorCommand::ForgetTopics { topics }).await;
     }
 
     async fn distribute(&self, coordinator: &Coordinator, epoch: LeaderEpoch) {
@@ -175,24 +180,64 @@ impl Keeper {
     }
 }
 
-async fn propose(coordinator: &Coordinator, command: &GroupCommand) {
+async fn propose(coordinator: &Coordinator, command: &CoordinatorCommand) {
     // What is due now is still due at the next tick.
     if let Err(error) = coordinator.propose(command).await {
         tracing::debug!(group = %coordinator.raft_group(), %error, "a coordinator does not get on");
     }
 }
 
-fn members(state: &CoordinatorState) -> Vec<Known> {
-    let groups = state.groups();
-    let members = groups.flat_map(|(id, group)| {
-        group.members().iter().map(|(member, known)| Known {
-            group: id.clone(),
-            member: member.clone(),
-            joined: known.joined,
-            session_timeout: Duration::from_millis(known.session_timeout_ms.into()),
+fn sessions(state: &CoordinatorState) -> Vec<Known> {
+    let members = state.groups().flat_map(|(group, known)| {
+        known.members().iter().map(|(member, known)| {
+            let session = Session::Member {
+                group: group.clone(),
+                member: member.clone(),
+                joined: known.joined,
+            };
+            (session, known.session_timeout_ms)
         })
     });
-    members.collect()
+    let owners = state.jobs().jobs().filter_map(|(job, known)| {
+        let owner = known.owner.as_ref()?;
+        let session = Session::Owner {
+            job: job.clone(),
+            acquired: owner.acquired,
+        };
+        Some((session, owner.session_timeout_ms))
+    });
+    let known = members.chain(owners);
+    known
+        .map(|(session, timeout_ms)| (session, Duration::from_millis(timeout_ms.into())))
+        .collect()
+}
+
+/// What ends a session that was silent for too long.
+fn expiry(silent: Session, now: Timestamp) -> CoordinatorCommand {
+    match silent {
+        Session::Member {
+            group,
+            member,
+            joined,
+        } => {
+            tracing::info!(%group, %member, "a member was silent for too long");
+            CoordinatorCommand::Expire {
+                group,
+                member,
+                joined,
+                now,
+            }
+        }
+        Session::Owner { job, acquired } => {
+            tracing::info!(%job, "the owner of a job was silent for too long");
+            CoordinatorCommand::Job(JobCommand::ExpireOwner { job, acquired, now })
+        }
+    }
+}
+
+fn has_free_job(state: &CoordinatorState) -> bool {
+    let mut jobs = state.jobs().jobs();
+    jobs.any(|(_, job)| job.owner.is_none())
 }
 
 fn has_empty_group(state: &CoordinatorState) -> bool {
