@@ -19,6 +19,7 @@ use crate::metadata::{LeadersElsewhere, ProducerIds};
 use crate::meters::Meters;
 use crate::peers::Peers;
 use crate::reconcile::Reconciled;
+use crate::records::SchemasInForce;
 
 /// Replicas where there are so many nodes and nobody says how many.
 const REPLICATION_FACTOR_DEFAULT: usize = 3;
@@ -45,6 +46,7 @@ pub(crate) struct Node {
     pub(crate) produce_room: Arc<Semaphore>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) leaders_elsewhere: LeadersElsewhere,
+    pub(crate) schemas: SchemasInForce,
     pub(crate) sessions: Sessions,
     parts: BrokerParts,
     state: watch::Receiver<Arc<MetadataState>>,
@@ -71,6 +73,7 @@ impl Node {
             producer_ids: ProducerIds::default(),
             leaders_elsewhere: LeadersElsewhere::default(),
             sessions: Sessions::default(),
+            schemas: SchemasInForce::default(),
             state: parts.metadata.watch(),
             failure: watch::channel(None).0,
             round_robin: Mutex::new(0),

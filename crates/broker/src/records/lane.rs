@@ -258,7 +258,7 @@ impl Lane {
             return Err(Outcome::Failed(errors::disk_full(self.node.id)));
         }
         let now = self.node.now();
-        let submission = Submission::read(&job.payload, &located.config, now).await;
+        let submission = Submission::read(&self.node, &job.payload, located, now).await;
         let submission = submission.map_err(Outcome::Failed)?;
         let mut submitting = Box::pin(submission.submit(partition, now));
         let taken = match timeout_at(job.deadline, &mut submitting).await {

@@ -22,6 +22,8 @@ mod payload;
 mod produce;
 mod reader;
 mod submission;
+mod validation;
 
 pub(crate) use fetch::FetchService;
 pub(crate) use produce::ProduceService;
+pub(crate) use validation::SchemasInForce;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use flotilla_protocol::v1::produce_request::Payload;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::{AppendError, Appended, Partition, Submitted, Ticket};
@@ -12,7 +13,9 @@ use flotilla_state::partition::IdentifiedRecord;
 use flotilla_types::{MessageId, Offset, RecordBatch, Term, Timestamp, TopicConfig};
 
 use super::answer::{RecordPlace, Stored};
-use super::payload;
+use super::{payload, validation};
+use crate::node::Node;
+use crate::router::Located;
 
 /// What a request asks to be stored, checked.
 pub(crate) enum Submission {
@@ -57,6 +60,20 @@ pub(crate) enum Fault {
 impl Submission {
     /// `now` is the timestamp of records that have none.
     pub(crate) async fn read(
+        node: &Node,
+        payload: &Payload,
+        located: &Located,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
+        let schema = node.schema_in_force(located).await?;
+        let submission = Self::unpack(payload, &located.config, now).await?;
+        if let Some(schema) = schema {
+            node.validate(&schema, submission.values()?).await?;
+        }
+        Ok(submission)
+    }
+
+    async fn unpack(
         payload: &Payload,
         config: &TopicConfig,
         now: Timestamp,
@@ -76,6 +93,16 @@ impl Submission {
         payload::to_batch(payload, config, now)
             .await
             .map(Self::Batch)
+    }
+
+    fn values(&self) -> Result<Vec<Option<Bytes>>, ApiError> {
+        match self {
+            Self::Batch(batch) => validation::values_of(batch),
+            Self::Identified(identified) => {
+                let records = identified.records.iter();
+                Ok(records.map(|record| record.value.clone()).collect())
+            }
+        }
     }
 
     pub(crate) async fn submit(self, partition: Partition, now: Timestamp) -> Result<Taken, Fault> {

@@ -12,8 +12,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::acquisition::Acquired;
 use super::renewal::{Renewal, Standing};
 use super::{Claim, jobs_client};
-use crate::ClientError;
 use crate::client::{Core, Repeat, within};
+use crate::{ClientError, ProducerOwner};
 
 /// This process owns a job, until it says otherwise or is silent for too long.
 ///
@@ -57,6 +57,15 @@ impl JobOwnership {
     /// Greater than that of every earlier owner of the job.
     pub fn token(&self) -> FencingToken {
         self.claim.token
+    }
+
+    /// For a producer that shall write only while this process owns the job: see
+    /// [`ProducerConfig::owner`](crate::ProducerConfig::owner).
+    pub fn producer_owner(&self) -> ProducerOwner {
+        ProducerOwner {
+            job: self.claim.job.clone(),
+            token: self.claim.token,
+        }
     }
 
     /// Another process may own the job by now.
