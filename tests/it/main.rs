@@ -29,6 +29,7 @@ mod offsets_out_of_range;
 mod raw_api;
 mod records_deleted;
 mod records_past_their_age;
+mod restart_with_many;
 mod single_node;
 mod tidy;
 mod topics;
