@@ -93,7 +93,7 @@ struct Asked<'a> {
 
 /// How a wait for the job ended.
 enum Waited {
-    /// Something has changed.
+    /// Something may have changed.
     On,
     /// It is over, and this node leads still.
     Over,
@@ -157,19 +157,17 @@ impl Asked<'_> {
         until: Instant,
     ) -> Result<Waited, ApiError> {
         let (node, coordinator) = (self.node, self.coordinator);
-        tokio::select! {
-            changed = timeout_at(until, changes.changed()) => match changed {
-                Ok(_) => Ok(Waited::On),
-                Err(_) => {
-                    let confirmed = coordinator.wait_confirmed().await;
-                    confirmed.map_err(|error| errors::from_propose(&error))?;
-                    Ok(Waited::Over)
+        if Instant::now() < until {
+            tokio::select! {
+                _ = timeout_at(until, changes.changed()) => return Ok(Waited::On),
+                () = node.stop.cancelled() => return Err(shutting_down()),
+                _ = coordinator.wait_leadership(|now| now.leader != Some(node.id)) => {
+                    return Err(not_leader(node, coordinator.leadership()));
                 }
-            },
-            () = node.stop.cancelled() => Err(shutting_down()),
-            _ = coordinator.wait_leadership(|now| now.leader != Some(node.id)) => {
-                Err(not_leader(node, coordinator.leadership()))
             }
         }
+        let confirmed = coordinator.wait_confirmed().await;
+        confirmed.map_err(|error| errors::from_propose(&error))?;
+        Ok(Waited::Over)
     }
 }
