@@ -68,7 +68,7 @@ const BUDGET: Budget = Budget {
 };
 
 /// `types` is words and rules. Without a bound, everything that two crates share would end there.
-const TYPES_LINES_MAX: usize = 2_500;
+const TYPES_LINES_MAX: usize = 3_000;
 
 fn manifests() -> Vec<Manifest> {
     let workspace = Workspace::here();
