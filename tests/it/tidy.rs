@@ -11,6 +11,7 @@ const HOUSE: &Rows<'_> = &[
     ("protocol", &["types"]),
     ("storage", &["types"]),
     ("state", &["types"]),
+    ("schema", &["types"]),
     ("raft", &["storage", "state", "protocol", "types"]),
     ("broker", &["raft", "state", "protocol", "types"]),
     ("client", &["protocol", "types"]),
@@ -28,6 +29,7 @@ const OWNERS: &Rows<'_> = &[
     ("axum", &["gateway"]),
     ("clap", &["cli", "server"]),
     ("clap_complete", &["cli"]),
+    ("jsonschema", &["schema"]),
     ("openraft", &["raft"]),
     ("openraft-macros", &["raft"]),
     ("openraft-rt", &["raft"]),
@@ -44,7 +46,7 @@ const OWNERS: &Rows<'_> = &[
 ];
 
 /// Crates that decide alike everywhere, and what would keep them from it.
-const PURE: &[&str] = &["types", "state"];
+const PURE: &[&str] = &["types", "state", "schema"];
 const IMPURE: &[&str] = &[
     "crossbeam-channel",
     "futures",

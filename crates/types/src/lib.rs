@@ -34,6 +34,6 @@ pub use lineage::{Incarnation, Lineage};
 pub use log::{LogId, LogIndex, Offset};
 pub use message_id::{MessageId, MessageIdError};
 pub use names::{GroupId, JobName, MemberId, NameError, NameFault, NameKind, TopicName};
-pub use schema_compatibility::SchemaCompatibility;
+pub use schema_compatibility::{SchemaCompatibility, SchemaCompatibilityError};
 pub use time::Timestamp;
 pub use topic_config::{TopicConfig, TopicConfigError, Visibility};

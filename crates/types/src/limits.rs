@@ -128,6 +128,32 @@ pub const SCHEMA_VERSIONS_MAX: usize = 100;
 /// All versions of all schemas of a cluster together, in bytes.
 pub const CLUSTER_SCHEMA_BYTES_MAX: usize = 64 << 20;
 
+/// Largest JSON Schema, in bytes of its text.
+pub const SCHEMA_BYTES_MAX: usize = 256 << 10;
+/// Deepest nesting of arrays and objects in a JSON Schema.
+pub const SCHEMA_DEPTH_MAX: usize = 32;
+/// Most JSON values in a JSON Schema, itself included. Validating costs up to this times the values in
+/// the payload.
+pub const SCHEMA_NODES_MAX: usize = 10_000;
+/// Most schemas with `unevaluatedProperties` or `unevaluatedItems` around one another. Each asks again
+/// what the ones inside it have asked, so the work doubles and more with every one.
+pub const SCHEMA_UNEVALUATED_DEPTH_MAX: usize = 4;
+/// Most regular expressions in a JSON Schema.
+pub const SCHEMA_PATTERNS_MAX: usize = 200;
+/// Longest regular expression in a JSON Schema, in bytes.
+pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1_000;
+/// Largest program that one regular expression of a JSON Schema is compiled to, in bytes.
+pub const SCHEMA_PATTERN_PROGRAM_BYTES_MAX: usize = 1 << 20;
+/// All programs of a JSON Schema together, in bytes. Each counts as the power of four that it fits in.
+pub const SCHEMA_PROGRAMS_BYTES_MAX: usize = 8 << 20;
+/// Most violations that are reported of one payload, and incompatibilities of one schema.
+pub const VIOLATIONS_MAX: usize = 20;
+/// Steps that comparing two JSON Schemas may take, about a microsecond each at worst. What takes more
+/// counts as incompatible.
+pub const SCHEMA_COMPARISON_STEPS_MAX: u64 = 1_000_000;
+
+const _: () = assert!(SCHEMA_BYTES_MAX < RECORD_BYTES_DEFAULT);
+const _: () = assert!(SCHEMA_PATTERN_PROGRAM_BYTES_MAX <= SCHEMA_PROGRAMS_BYTES_MAX);
 const _: () = assert!(RECORD_BYTES_DEFAULT <= RECORD_BYTES_MAX);
 const _: () = assert!(GROUP_COMMAND_BYTES_MAX <= BATCH_BYTES_MAX);
 const _: () = assert!(RECORD_HEADERS_MAX <= BATCH_HEADERS_MAX);

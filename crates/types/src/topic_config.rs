@@ -138,7 +138,7 @@ impl TopicConfig {
                 })?;
             }
             SCHEMA_COMPATIBILITY => {
-                self.schema_compatibility = SchemaCompatibility::parse(value).ok_or_else(|| {
+                self.schema_compatibility = SchemaCompatibility::parse(value).map_err(|_| {
                     refuse(SCHEMA_COMPATIBILITY, "none, backward, forward or full")
                 })?;
             }
