@@ -1,11 +1,12 @@
-//! What a node does for its clients: topics, produce, fetch, consumer groups and the view of the
-//! cluster, as gRPC.
+//! What a node does for its clients: topics, produce, fetch, consumer groups, schemas, manifests and the
+//! view of the cluster, as gRPC.
 //!
 //! ```text
 //!   gRPC ── records ──┐
 //!           topics  ──┼── router ──┬── here: a partition of flotilla-raft
 //!           groups  ──┤            └── elsewhere: the same call, passed on to another node
 //!           cluster ──┘
+//!           schemas, manifests ── the metadata group, led here or elsewhere
 //!
 //!   reconcile · retention · leader balance · group keeper: loops that bring the node to where metadata wants it
 //! ```

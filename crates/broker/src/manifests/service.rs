@@ -6,7 +6,7 @@ use std::time::Duration;
 use flotilla_protocol::v1::manifests_server::Manifests;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_state::metadata::MetadataState;
-use flotilla_types::limits::METADATA_COMMAND_BYTES_MAX;
+use flotilla_types::limits::{GRPC_MESSAGE_BYTES_MAX, METADATA_COMMAND_BYTES_MAX};
 use flotilla_types::{ClusterId, ErrorCode};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
@@ -20,6 +20,9 @@ use crate::node::Node;
 const CHANGE_LIMIT: Duration = Duration::from_secs(15);
 /// How often a plan is made again because topics changed in between.
 const ATTEMPTS_MAX: usize = 5;
+
+/// Most that a topic without its schema takes of an exported manifest, in bytes.
+const TOPIC_BYTES_MAX: usize = 1_024;
 
 pub(crate) struct ManifestService {
     node: Arc<Node>,
@@ -40,7 +43,9 @@ impl ManifestService {
         let manifest = manifest.ok_or_else(|| invalid("the request has no manifest: send one"))?;
         let wanted = Arc::new(Wanted::read(manifest)?);
         let deadline = Instant::now() + CHANGE_LIMIT;
-        for attempt in 1.. {
+        let mut attempts_left = ATTEMPTS_MAX;
+        loop {
+            attempts_left -= 1;
             let state = self.caught_up().await?;
             refuse_other_etag(&request.if_etag, &state)?;
             let plan = self.plan(state, wanted.clone(), request.prune).await?;
@@ -49,20 +54,17 @@ impl ManifestService {
                 return Ok(write_plan(plan, topics_version));
             }
             match self.carry_out(&plan, deadline).await {
-                Ok(()) => {
-                    let topics_version = plan.topics_version_after();
-                    return Ok(write_plan(plan, topics_version));
-                }
-                Err(error) => {
-                    let has_changed = error.code == ErrorCode::VersionConflict;
-                    let may_follow = request.if_etag.is_empty();
-                    if !(has_changed && may_follow && attempt < ATTEMPTS_MAX) {
+                Err(error) if error.code == ErrorCode::VersionConflict => {
+                    if !request.if_etag.is_empty() || attempts_left == 0 {
                         return Err(error);
                     }
                 }
+                result => {
+                    let topics_version = plan.topics_version_after();
+                    return result.map(|()| write_plan(plan, topics_version));
+                }
             }
         }
-        unreachable!("invariant: the last attempt returns")
     }
 
     /// The metadata as the cluster knows it now.
@@ -116,6 +118,7 @@ impl Manifests for ManifestService {
         _request: Request<v1::ExportManifestRequest>,
     ) -> Result<Response<v1::ExportManifestResponse>, Status> {
         let state = self.caught_up().await?;
+        refuse_large_export(&state)?;
         Ok(Response::new(v1::ExportManifestResponse {
             manifest: Some(write_manifest(&state)),
             etag: write_etag(state.topics_version()),
@@ -163,6 +166,20 @@ fn refuse_large(plan: &Plan) -> Result<(), ApiError> {
         "the changes take {bytes} bytes of the metadata's log, and {METADATA_COMMAND_BYTES_MAX} is the \
          most: split the manifest, and apply the parts without prune"
     )))
+}
+
+fn refuse_large_export(state: &MetadataState) -> Result<(), ApiError> {
+    let latest = state.topics().map(|topic| topic.schemas.last());
+    let bytes = latest.fold(0, |bytes, latest| {
+        bytes + TOPIC_BYTES_MAX + latest.map_or(0, |schema| schema.text.len())
+    });
+    if bytes <= GRPC_MESSAGE_BYTES_MAX {
+        return Ok(());
+    }
+    Err(invalid(
+        "the topics and schemas of this cluster do not fit into one message: list the topics, and \
+         describe them and their schemas one by one",
+    ))
 }
 
 #[cfg(test)]

@@ -29,45 +29,53 @@ impl SchemaService {
         Self { node }
     }
 
+    /// Judges again if another schema was registered in between, unless the caller goes by a version.
     async fn register(
         &self,
         request: v1::RegisterSchemaRequest,
     ) -> Result<v1::RegisterSchemaResponse, ApiError> {
         let name = TopicName::parse(&request.topic)?;
         let schema: Arc<str> = request.schema.into();
+        let expected = request.latest_version;
         let deadline = Instant::now() + CHANGE_LIMIT;
-        for attempt in 1.. {
+        let mut attempts_left = ATTEMPTS_MAX;
+        loop {
+            attempts_left -= 1;
             let topic = self.topic(&name).await?;
-            refuse_other_version(&topic, request.latest_version)?;
-            let latest_version = topic.schema_version();
-            let Judgement { version, is_new } = judge_apart(topic, schema.clone()).await?;
-            if !is_new {
-                let created = false;
-                return Ok(v1::RegisterSchemaResponse { version, created });
-            }
-            let command = MetadataCommand::RegisterSchema {
-                name: name.clone(),
-                latest_version,
-                schema: schema.clone(),
-                now: self.node.now(),
-            };
-            match self.node.propose(&command, deadline).await {
-                Ok(proposed) => {
-                    tracing::info!(topic = %name, version, "a topic has a new schema");
-                    self.show(&proposed, deadline).await;
-                    let created = true;
-                    return Ok(v1::RegisterSchemaResponse { version, created });
-                }
-                Err(error) => {
-                    let has_changed = error.code == ErrorCode::VersionConflict;
-                    let may_follow = request.latest_version.is_none();
-                    if !(has_changed && may_follow && attempt < ATTEMPTS_MAX) {
+            refuse_other_version(&topic, expected)?;
+            match self.register_after(topic, &schema, deadline).await {
+                Err(error) if error.code == ErrorCode::VersionConflict => {
+                    if expected.is_some() || attempts_left == 0 {
                         return Err(error);
                     }
                 }
+                result => return result,
             }
         }
-        unreachable!("invariant: the last attempt returns")
+    }
+
+    /// Registers the schema as the one after the topic's latest, unless it is that one.
+    async fn register_after(
+        &self,
+        topic: Topic,
+        schema: &Arc<str>,
+        deadline: Instant,
+    ) -> Result<v1::RegisterSchemaResponse, ApiError> {
+        let command = MetadataCommand::RegisterSchema {
+            name: topic.name.clone(),
+            latest_version: topic.schema_version(),
+            schema: schema.clone(),
+            now: self.node.now(),
+        };
+        let name = topic.name.clone();
+        let Judgement { version, is_new } = judge_apart(topic, schema.clone()).await?;
+        if is_new {
+            let proposed = self.node.propose(&command, deadline).await?;
+            tracing::info!(topic = %name, version, "a topic has a new schema");
+            self.show(&proposed, deadline).await;
+        }
+        let created = is_new;
+        Ok(v1::RegisterSchemaResponse { version, created })
     }
 
     /// The topic as the cluster knows it now, because a schema is judged by the latest one.
