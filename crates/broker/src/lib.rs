@@ -1,5 +1,5 @@
-//! What a node does for its clients: topics, produce, fetch, consumer groups, jobs and the
-//! view of the cluster, as gRPC.
+//! What a node does for its clients: topics, produce, fetch, consumer groups, jobs, schemas, manifests
+//! and the view of the cluster, as gRPC.
 //!
 //! ```text
 //!   gRPC ── records ──┐
@@ -7,6 +7,7 @@
 //!           groups  ──┤            └── elsewhere: the same call, passed on to another node
 //!           jobs    ──┤
 //!           cluster ──┘
+//!           schemas, manifests ── the metadata group, led here or elsewhere
 //!
 //!   reconcile · retention · leader balance · keeper of coordinators: loops that bring the node to where metadata wants it
 //! ```
@@ -28,6 +29,7 @@ mod jobs;
 mod joining;
 mod leader_balance;
 mod leader_call;
+mod manifests;
 mod metadata;
 mod meters;
 mod node;
@@ -37,6 +39,7 @@ mod reconcile;
 mod records;
 mod retention;
 mod router;
+mod schemas;
 mod serving;
 mod topics;
 mod unreadable;

@@ -46,9 +46,11 @@ mod producer;
 mod publish;
 
 pub use admin::{
-    Admin, ClusterDescription, GroupDescription, GroupMember, GroupSummary, NewTopic,
-    NodeDescription, PartitionDescription, PartitionLag, PartitionLeader, PartitionOffset,
-    ReplicaDescription, TopicDescription, TopicPartition, TopicSummary,
+    Admin, AppliedManifest, ApplyOptions, CheckedSchema, ClusterDescription, ExportedManifest,
+    FieldChange, GroupDescription, GroupMember, GroupSummary, Manifest, NewTopic, NodeDescription,
+    PartitionDescription, PartitionLag, PartitionLeader, PartitionOffset, RegisteredSchema,
+    ReplicaDescription, SchemaVersion, TopicChange, TopicChangeKind, TopicDescription,
+    TopicPartition, TopicSpec, TopicSummary,
 };
 pub use channels::{ChannelFactory, endpoint};
 pub use client::Client;

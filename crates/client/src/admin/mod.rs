@@ -1,4 +1,5 @@
-//! Administration: topics, the cluster, consumer groups, and which offsets there are.
+//! Administration: topics, their schemas, all topics as one manifest, the cluster, consumer groups, and
+//! which offsets there are.
 //!
 //! Any node answers these calls. What only reads is tried again on other nodes until the deadline;
 //! what changes something is tried again only after errors that say that nothing happened.
@@ -6,7 +7,9 @@
 mod cluster;
 mod group_lag;
 mod groups;
+mod manifests;
 mod offsets;
+mod schemas;
 mod topics;
 
 use std::sync::Arc;
@@ -16,7 +19,12 @@ pub use cluster::{
 };
 pub use group_lag::PartitionLag;
 pub use groups::{GroupDescription, GroupMember, GroupSummary};
+pub use manifests::{
+    AppliedManifest, ApplyOptions, ExportedManifest, FieldChange, Manifest, TopicChange,
+    TopicChangeKind, TopicSpec,
+};
 pub use offsets::PartitionOffset;
+pub use schemas::{CheckedSchema, RegisteredSchema, SchemaVersion};
 pub use topics::{NewTopic, TopicDescription, TopicPartition, TopicSummary};
 
 use crate::client::Core;
