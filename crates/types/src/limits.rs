@@ -127,6 +127,10 @@ pub const GROUP_EXPIRY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 pub const SCHEMA_VERSIONS_MAX: usize = 100;
 /// All versions of all schemas of a cluster together, in bytes.
 pub const CLUSTER_SCHEMA_BYTES_MAX: usize = 64 << 20;
+/// Most topics in one manifest.
+pub const MANIFEST_TOPICS_MAX: usize = 1_000;
+/// Largest topics file, and largest file with a schema, in bytes.
+pub const TOPICS_FILE_BYTES_MAX: usize = 16 << 20;
 
 /// Largest JSON Schema, in bytes of its text.
 pub const SCHEMA_BYTES_MAX: usize = 256 << 10;

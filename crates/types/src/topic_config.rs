@@ -138,9 +138,8 @@ impl TopicConfig {
                 })?;
             }
             SCHEMA_COMPATIBILITY => {
-                self.schema_compatibility = SchemaCompatibility::parse(value).map_err(|_| {
-                    refuse(SCHEMA_COMPATIBILITY, "none, backward, forward or full")
-                })?;
+                self.schema_compatibility = SchemaCompatibility::parse(value)
+                    .map_err(|_| refuse(SCHEMA_COMPATIBILITY, "none, backward, forward or full"))?;
             }
             VISIBILITY => {
                 let mut all = [Visibility::Private, Visibility::Public].into_iter();
