@@ -13,7 +13,7 @@ const HOUSE: &Rows<'_> = &[
     ("state", &["types"]),
     ("schema", &["types"]),
     ("raft", &["storage", "state", "protocol", "types"]),
-    ("broker", &["raft", "state", "protocol", "types"]),
+    ("broker", &["raft", "schema", "state", "protocol", "types"]),
     ("client", &["protocol", "types"]),
     ("gateway", &["types"]),
     ("cli", &["client", "schema", "types"]),

@@ -7,6 +7,24 @@ use flotilla_state::metadata::MetadataRejection;
 use flotilla_state::partition::Rejection;
 use flotilla_types::{ErrorCode, GroupId, MemberId, NodeId, PartitionIndex, TopicId, TopicName};
 
+/// Longest message that repeats what others chose, in bytes. It travels in a header.
+const MESSAGE_BYTES_MAX: usize = 2_000;
+
+/// The beginning of a message that may be long, because it repeats what others chose.
+pub(crate) fn shortened(message: &str) -> String {
+    let end = message.floor_char_boundary(MESSAGE_BYTES_MAX);
+    match &message[end..] {
+        "" => message.to_owned(),
+        _ => format!("{}…", &message[..end]),
+    }
+}
+
+/// The same error, with the topic of several that it is about.
+pub(crate) fn about(name: &TopicName, error: ApiError) -> ApiError {
+    let message = format!("topic {name}: {}", error.message);
+    ApiError::new(error.code, shortened(&message))
+}
+
 /// Whether the log surely does not hold a batch after this error, and another node, or the same
 /// one a moment later, may take it.
 pub(crate) fn may_go_elsewhere(error: &AppendError) -> bool {

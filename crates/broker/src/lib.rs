@@ -1,11 +1,12 @@
-//! What a node does for its clients: topics, produce, fetch, consumer groups and the view of the
-//! cluster, as gRPC.
+//! What a node does for its clients: topics, produce, fetch, consumer groups, schemas, manifests and the
+//! view of the cluster, as gRPC.
 //!
 //! ```text
 //!   gRPC ── records ──┐
 //!           topics  ──┼── router ──┬── here: a partition of flotilla-raft
 //!           groups  ──┤            └── elsewhere: the same call, passed on to another node
 //!           cluster ──┘
+//!           schemas, manifests ── the metadata group, led here or elsewhere
 //!
 //!   reconcile · retention · leader balance · group keeper: loops that bring the node to where metadata wants it
 //! ```
@@ -25,6 +26,7 @@ mod groups;
 mod joining;
 mod leader_balance;
 mod leader_call;
+mod manifests;
 mod metadata;
 mod meters;
 mod node;
@@ -34,6 +36,7 @@ mod reconcile;
 mod records;
 mod retention;
 mod router;
+mod schemas;
 mod serving;
 mod topics;
 mod unreadable;

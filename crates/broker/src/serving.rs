@@ -8,8 +8,10 @@ use flotilla_protocol::v1;
 use flotilla_protocol::v1::cluster_admin_server::ClusterAdminServer;
 use flotilla_protocol::v1::consumer_groups_server::ConsumerGroupsServer;
 use flotilla_protocol::v1::fetch_server::FetchServer;
+use flotilla_protocol::v1::manifests_server::ManifestsServer;
 use flotilla_protocol::v1::metadata_server::MetadataServer;
 use flotilla_protocol::v1::produce_server::ProduceServer;
+use flotilla_protocol::v1::schema_admin_server::SchemaAdminServer;
 use flotilla_protocol::v1::topic_admin_server::TopicAdminServer;
 use flotilla_types::limits::{
     GRPC_CONCURRENT_STREAMS_MAX, GRPC_CONNECTION_WINDOW_BYTES, GRPC_FRAME_BYTES,
@@ -25,9 +27,11 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::cluster::ClusterService;
 use crate::groups::GroupService;
+use crate::manifests::ManifestService;
 use crate::metadata::{MetadataLinkService, MetadataService};
 use crate::node::Node;
 use crate::records::{FetchService, ProduceService};
+use crate::schemas::SchemaService;
 use crate::topics::TopicService;
 
 /// Streams that another node may have open: each stream of each of its clients can need one for
@@ -73,9 +77,10 @@ pub(crate) fn public_routes(node: &Arc<Node>, health: &Health) -> Routes {
 
 pub(crate) fn peer_routes(node: &Arc<Node>) -> Routes {
     client_services(node)
-        .add_service(MetadataLinkServer::new(MetadataLinkService::new(
-            node.clone(),
-        )))
+        .add_service(
+            MetadataLinkServer::new(MetadataLinkService::new(node.clone()))
+                .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
+        )
         .add_service(node.raft.peer_service())
         .prepare()
 }
@@ -105,6 +110,14 @@ fn client_services(node: &Arc<Node>) -> Routes {
         ClusterAdminServer::new(ClusterService::new(node.clone()))
             .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
     )
+    .add_service(
+        SchemaAdminServer::new(SchemaService::new(node.clone()))
+            .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
+    )
+    .add_service(
+        ManifestsServer::new(ManifestService::new(node.clone()))
+            .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
+    )
 }
 
 /// What the health service tells, for the node and for each of its services.
@@ -127,6 +140,8 @@ impl Health {
             MetadataServer::<MetadataService>::NAME,
             ClusterAdminServer::<ClusterService>::NAME,
             ConsumerGroupsServer::<GroupService>::NAME,
+            SchemaAdminServer::<SchemaService>::NAME,
+            ManifestsServer::<ManifestService>::NAME,
         ];
         for service in services {
             self.reporter.set_service_status(service, status).await;

@@ -123,6 +123,9 @@ pub const SESSION_TIMEOUT_MS_DEFAULT: u32 = 10_000;
 /// milliseconds.
 pub const GROUP_EXPIRY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 
+/// Largest command of the metadata group, in bytes: an entry goes to the other nodes in one message.
+pub const METADATA_COMMAND_BYTES_MAX: usize = 8 << 20;
+
 /// Most versions of one topic's schema.
 pub const SCHEMA_VERSIONS_MAX: usize = 100;
 /// All versions of all schemas of a cluster together, in bytes.
@@ -133,7 +136,7 @@ pub const MANIFEST_TOPICS_MAX: usize = 1_000;
 pub const TOPICS_FILE_BYTES_MAX: usize = 16 << 20;
 
 /// Largest JSON Schema, in bytes of its text.
-pub const SCHEMA_BYTES_MAX: usize = 256 << 10;
+pub const SCHEMA_BYTES_MAX: usize = 64 << 10;
 /// Deepest nesting of arrays and objects in a JSON Schema.
 pub const SCHEMA_DEPTH_MAX: usize = 32;
 /// Most JSON values in a JSON Schema, itself included. Validating costs up to this times the values in
@@ -157,6 +160,9 @@ pub const VIOLATIONS_MAX: usize = 20;
 pub const SCHEMA_COMPARISON_STEPS_MAX: u64 = 1_000_000;
 
 const _: () = assert!(SCHEMA_BYTES_MAX < RECORD_BYTES_DEFAULT);
+const _: () = assert!(SCHEMA_BYTES_MAX < METADATA_COMMAND_BYTES_MAX);
+const _: () = assert!(SCHEMA_VERSIONS_MAX * SCHEMA_BYTES_MAX < GRPC_MESSAGE_BYTES_MAX);
+const _: () = assert!(METADATA_COMMAND_BYTES_MAX <= BATCH_BYTES_MAX);
 const _: () = assert!(SCHEMA_PATTERN_PROGRAM_BYTES_MAX <= SCHEMA_PROGRAMS_BYTES_MAX);
 const _: () = assert!(RECORD_BYTES_DEFAULT <= RECORD_BYTES_MAX);
 const _: () = assert!(GROUP_COMMAND_BYTES_MAX <= BATCH_BYTES_MAX);

@@ -9,5 +9,5 @@ mod service;
 pub(crate) use leaders_elsewhere::LeadersElsewhere;
 pub(crate) use link_service::MetadataLinkService;
 pub(crate) use producer_ids::ProducerIds;
-pub(crate) use propose::Accepted;
+pub(crate) use propose::{Accepted, Proposed};
 pub(crate) use service::{Leaders, MetadataService, node_messages};
