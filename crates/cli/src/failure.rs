@@ -19,7 +19,7 @@ pub(crate) enum Failure {
         /// In the infinitive: `create topic orders`.
         doing: String,
         #[source]
-        source: ClientError,
+        source: Box<ClientError>,
         /// What to do next, where more is known than the code says.
         hint: Option<&'static str>,
     },
@@ -84,7 +84,7 @@ impl Failure {
         let doing = doing.into();
         move |source| Self::Cluster {
             doing,
-            source,
+            source: Box::new(source),
             hint: None,
         }
     }
@@ -99,7 +99,7 @@ impl Failure {
         move |source| Self::Cluster {
             hint: (source.code() == code).then_some(hint),
             doing,
-            source,
+            source: Box::new(source),
         }
     }
 

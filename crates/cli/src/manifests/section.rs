@@ -70,7 +70,11 @@ impl Section {
         let node = self.take(name, faults)?;
         let Some(text) = node.as_text() else {
             let kind = node.kind();
-            faults.add(node.place, format_args!("{name} is text, not {kind}"));
+            let help = match node.to_scalar() {
+                Some(_) => ": put it in quotes",
+                None => "",
+            };
+            faults.add(node.place, format_args!("{name} is text, not {kind}{help}"));
             return None;
         };
         match parse(text) {

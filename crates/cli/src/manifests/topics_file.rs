@@ -1,7 +1,7 @@
 //! A topics file: the topics that a cluster shall have, as people write them down.
 //!
 //! ```yaml
-//! cluster: 0123456789abcdef0123456789abcdef   # optional: no other cluster takes it
+//! cluster: "0123456789abcdef0123456789abcdef" # optional: no other cluster takes it
 //! defaults: {partitions: 3, profile: kbroker} # optional: for topics that do not say it themselves
 //! topics:
 //!   - name: orders

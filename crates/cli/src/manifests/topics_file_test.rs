@@ -188,6 +188,16 @@ fn a_key_without_a_value_is_a_mistake() {
 }
 
 #[test]
+fn a_name_that_looks_like_a_number_wants_quotes() {
+    let faults = read("topics:\n  - name: 1e3\n").unwrap_err();
+    assert_eq!(
+        faults,
+        ["f:2:11: name is text, not a number: put it in quotes"]
+    );
+    assert!(read("topics:\n  - name: '1e3'\n").is_ok());
+}
+
+#[test]
 fn schemas_are_checked_without_a_cluster() {
     for schema in ["{$ref: other}", "[1]", "{type: 5}", "'{'"] {
         let faults = read(&topic(&format!("schema: {schema}"))).unwrap_err();
