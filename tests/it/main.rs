@@ -36,4 +36,5 @@ mod single_node;
 mod tidy;
 mod topics;
 mod topics_admin;
+mod topics_as_code;
 mod wiped_node;

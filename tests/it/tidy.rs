@@ -16,7 +16,7 @@ const HOUSE: &Rows<'_> = &[
     ("broker", &["raft", "schema", "state", "protocol", "types"]),
     ("client", &["protocol", "types"]),
     ("gateway", &["types"]),
-    ("cli", &["client", "types"]),
+    ("cli", &["client", "schema", "types"]),
     (
         "server",
         &["broker", "cli", "gateway", "raft", "storage", "types"],

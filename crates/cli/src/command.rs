@@ -7,7 +7,10 @@ use crate::cluster::{self, ClusterCommand};
 use crate::failure::Failure;
 use crate::groups::{self, GroupCommand};
 use crate::jobs::{self, JobCommand};
+use crate::kbroker::{self, KbrokerCommand};
+use crate::manifests::{self, ApplyArgs, DiffArgs, ExportArgs, ValidateArgs};
 use crate::records::{self, ConsumeArgs, ProduceArgs};
+use crate::schemas::{self, SchemaCommand};
 use crate::topics::{self, TopicCommand};
 use crate::{Exit, GlobalOptions, Io};
 
@@ -17,6 +20,21 @@ pub enum ClientCommand {
     /// Create, look at, change and delete topics
     #[command(subcommand, after_help = Exit::HELP)]
     Topic(TopicCommand),
+    /// Give topics schemas, and look at them
+    #[command(subcommand, after_help = Exit::HELP)]
+    Schema(SchemaCommand),
+    /// Make the cluster's topics as a file says: all of it, or nothing
+    #[command(after_help = Exit::HELP)]
+    Apply(ApplyArgs),
+    /// Show what `apply` would change
+    #[command(after_help = Exit::HELP)]
+    Diff(DiffArgs),
+    /// Write the cluster's topics as a file that `apply` takes
+    #[command(after_help = Exit::HELP)]
+    Export(ExportArgs),
+    /// Check a file for `apply`, without a cluster
+    #[command(after_help = Exit::HELP)]
+    Validate(ValidateArgs),
     /// Write records from a file or from stdin
     #[command(after_help = Exit::HELP)]
     Produce(Box<ProduceArgs>),
@@ -35,12 +53,21 @@ pub enum ClientCommand {
     /// Measure throughput and latency
     #[command(subcommand, after_help = Exit::HELP)]
     Bench(BenchCommand),
+    /// The command lines of KBroker, as they are
+    ///
+    /// Topics that are created here have its profile. A link of the name `kavak` to this program takes
+    /// them literally: `kavak kbroker topic create`.
+    #[command(subcommand, after_help = Exit::HELP)]
+    Kbroker(KbrokerCommand),
 }
 
 /// Runs a command to its end and tells the user what went wrong, if anything did.
 ///
 /// It expects a multi-threaded runtime: it may wait for the reader of its output.
 pub async fn run(command: ClientCommand, global: GlobalOptions, mut io: Io) -> Exit {
+    if global.no_input {
+        io.user = None;
+    }
     let ended = dispatch(command, &global, &mut io).await;
     io.output.clear_progress();
     let ended = ended.and_then(|exit| io.output.flush().map(|()| exit));
@@ -63,12 +90,18 @@ async fn dispatch(
 ) -> Result<Exit, Failure> {
     match command {
         ClientCommand::Topic(command) => topics::run(command, global, io).await,
+        ClientCommand::Schema(command) => schemas::run(command, global, io).await,
+        ClientCommand::Apply(args) => manifests::apply(args, global, io).await,
+        ClientCommand::Diff(args) => manifests::diff(args, global, io).await,
+        ClientCommand::Export(args) => manifests::export(args, global, io).await,
+        ClientCommand::Validate(args) => manifests::validate(args, global, io).await,
         ClientCommand::Produce(args) => records::produce(*args, global, io).await,
         ClientCommand::Consume(args) => records::consume(*args, global, io).await,
         ClientCommand::Group(command) => groups::run(command, global, io).await,
         ClientCommand::Job(command) => jobs::run(command, global, io).await,
         ClientCommand::Cluster(command) => cluster::run(command, global, io).await,
         ClientCommand::Bench(command) => bench::run(command, global, io).await,
+        ClientCommand::Kbroker(command) => kbroker::run(command, global, io).await,
     }
 }
 
@@ -99,6 +132,29 @@ mod tests {
     fn common_lines_are_understood() {
         for line in [
             "flotilla topic create a --partitions 12 --replication-factor 3 --config a=b --config c=d",
+            "flotilla topic create",
+            "flotilla topic create a --profile kbroker --public --no-input",
+            "flotilla apply -f topics.yaml --prune --yes --if-etag 7",
+            "flotilla apply -f - --dry-run",
+            "flotilla diff -f topics.yaml --prune --exit-code",
+            "flotilla export",
+            "flotilla export -f topics.yaml --force",
+            "flotilla validate -f topics.yaml -o json",
+            "flotilla schema create a --file -",
+            "flotilla schema update",
+            "flotilla schema check a -f a.json",
+            "flotilla schema list a --version 2",
+            "kavak kbroker topic create",
+            "kavak kbroker topic create a --private",
+            "kavak kbroker schema create",
+            "kavak kbroker schema update a --file a.json",
+            "kavak kbroker subscription create",
+            "kavak kbroker subscription pause a",
+            "kavak kbroker subscription resume a",
+            "kavak kbroker subscription lag a",
+            "kavak kbroker subscription rewind a 3",
+            "kavak kbroker subscription redrive a --max-messages=10",
+            "kavak kbroker connector create",
             "flotilla topic describe a b",
             "flotilla topic alter a --reset retention_ms --partitions 24",
             "flotilla produce a --key-separator : --rate 10k/s --compression zstd --linger 5ms",
@@ -133,8 +189,14 @@ mod tests {
     #[test]
     fn senseless_lines_end_with_the_exit_code_of_usage() {
         for line in [
-            "flotilla topic create",
             "flotilla topic create a/b",
+            "flotilla topic create a --public --private",
+            "flotilla topic create a --profile x",
+            "flotilla apply",
+            "flotilla apply -f a --dry-run --yes",
+            "flotilla export --force",
+            "flotilla schema list",
+            "flotilla schema create a/b",
             "flotilla topic create .. --partitions 1",
             "flotilla topic create a --config novalue",
             "flotilla produce a --compression brotli",

@@ -21,6 +21,8 @@ pub enum Exit {
     Conflict,
     /// A part was done and another failed. stderr says which.
     Partial,
+    /// A comparison that was asked to say so found differences.
+    Different,
     /// A signal ended the command before it was done.
     Interrupted,
 }
@@ -36,9 +38,10 @@ Exit codes:
   4    not found
   5    exists already, or is in conflict with something newer
   6    done in part
+  9    there are differences, after `diff --exit-code`
   130  interrupted";
 
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -46,6 +49,7 @@ Exit codes:
         Self::NotFound,
         Self::Conflict,
         Self::Partial,
+        Self::Different,
         Self::Interrupted,
     ];
 
@@ -58,6 +62,7 @@ Exit codes:
             Self::NotFound => 4,
             Self::Conflict => 5,
             Self::Partial => 6,
+            Self::Different => 9,
             Self::Interrupted => 130,
         }
     }

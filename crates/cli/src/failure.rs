@@ -3,7 +3,7 @@
 use std::io;
 
 use flotilla_client::ClientError;
-use flotilla_types::ErrorChain;
+use flotilla_types::{ErrorChain, ErrorCode};
 use serde::Serialize;
 
 use crate::Exit;
@@ -19,11 +19,32 @@ pub(crate) enum Failure {
         /// In the infinitive: `create topic orders`.
         doing: String,
         #[source]
-        source: ClientError,
+        source: Box<ClientError>,
+        /// What to do next, where more is known than the code says.
+        hint: Option<&'static str>,
     },
     /// Arguments that clap lets pass do not go together.
     #[error("{message}")]
     Usage { message: String },
+    /// Understood, but not there in this version.
+    #[error("{what} are not served yet by this version")]
+    NotServed {
+        what: &'static str,
+        hint: &'static str,
+    },
+    /// A file that was read makes no sense.
+    #[error("{message}")]
+    File { message: String },
+    /// A file that would be overwritten.
+    #[error("{name} exists")]
+    Exists { name: String },
+    /// A file that cannot be written.
+    #[error("cannot write {name}")]
+    Save {
+        name: String,
+        #[source]
+        source: io::Error,
+    },
     /// A line of the input is no record.
     #[error("line {line} of the input")]
     Input {
@@ -61,7 +82,31 @@ impl Failure {
     /// For `map_err`: says what was being done.
     pub(crate) fn cluster(doing: impl Into<String>) -> impl FnOnce(ClientError) -> Self {
         let doing = doing.into();
-        move |source| Self::Cluster { doing, source }
+        move |source| Self::Cluster {
+            doing,
+            source: Box::new(source),
+            hint: None,
+        }
+    }
+
+    /// As [`Self::cluster`], with what to do after an error with this code.
+    pub(crate) fn cluster_with_hint(
+        doing: impl Into<String>,
+        code: ErrorCode,
+        hint: &'static str,
+    ) -> impl FnOnce(ClientError) -> Self {
+        let doing = doing.into();
+        move |source| Self::Cluster {
+            hint: (source.code() == code).then_some(hint),
+            doing,
+            source: Box::new(source),
+        }
+    }
+
+    pub(crate) fn file(message: impl Into<String>) -> Self {
+        Self::File {
+            message: message.into(),
+        }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
@@ -73,10 +118,13 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Cluster { source, .. } => Exit::of(source.code()),
-            Self::Usage { .. } => Exit::Usage,
-            Self::Input { .. } | Self::Read { .. } | Self::Write(_) | Self::Check { .. } => {
-                Exit::Failed
-            }
+            Self::Usage { .. } | Self::NotServed { .. } | Self::File { .. } => Exit::Usage,
+            Self::Exists { .. } => Exit::Conflict,
+            Self::Input { .. }
+            | Self::Read { .. }
+            | Self::Save { .. }
+            | Self::Write(_)
+            | Self::Check { .. } => Exit::Failed,
             Self::Interrupted => Exit::Interrupted,
         }
     }
@@ -118,7 +166,10 @@ impl Failure {
             Self::Cluster { source, .. } => source.code().as_str(),
             Self::Usage { .. } => "USAGE",
             Self::Input { .. } => "INPUT_MALFORMED",
-            Self::Read { .. } | Self::Write(_) => "IO",
+            Self::NotServed { .. } => "NOT_SERVED",
+            Self::File { .. } => "FILE_INVALID",
+            Self::Exists { .. } => "FILE_EXISTS",
+            Self::Read { .. } | Self::Save { .. } | Self::Write(_) => "IO",
             Self::Check { .. } => "CHECK_FAILED",
             Self::Interrupted => "INTERRUPTED",
         }
@@ -126,18 +177,30 @@ impl Failure {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Cluster { source, .. } => hint::of(source.code()),
+            Self::Cluster { source, hint, .. } => hint.or_else(|| hint::of(source.code())),
             Self::Usage { .. } => Some("--help shows the arguments"),
+            Self::NotServed { hint, .. } => Some(hint),
+            Self::Exists { .. } => Some("--force overwrites it"),
             Self::Input { .. } => Some("--on-error skip goes on with the next line"),
-            Self::Read { .. } | Self::Write(_) | Self::Check { .. } | Self::Interrupted => None,
+            Self::File { .. }
+            | Self::Read { .. }
+            | Self::Save { .. }
+            | Self::Write(_)
+            | Self::Check { .. }
+            | Self::Interrupted => None,
         }
     }
 
     fn is_definite(&self) -> bool {
         match self {
             Self::Cluster { source, .. } => source.is_definite(),
-            Self::Usage { .. } | Self::Input { .. } | Self::Read { .. } => true,
-            Self::Write(_) | Self::Check { .. } | Self::Interrupted => false,
+            Self::Usage { .. }
+            | Self::NotServed { .. }
+            | Self::File { .. }
+            | Self::Exists { .. }
+            | Self::Input { .. }
+            | Self::Read { .. } => true,
+            Self::Save { .. } | Self::Write(_) | Self::Check { .. } | Self::Interrupted => false,
         }
     }
 
@@ -145,8 +208,12 @@ impl Failure {
         match self {
             Self::Cluster { source, .. } => source.is_retryable(),
             Self::Usage { .. }
+            | Self::NotServed { .. }
+            | Self::File { .. }
+            | Self::Exists { .. }
             | Self::Input { .. }
             | Self::Read { .. }
+            | Self::Save { .. }
             | Self::Write(_)
             | Self::Check { .. } => false,
             Self::Interrupted => true,
@@ -156,7 +223,7 @@ impl Failure {
 
 #[cfg(test)]
 mod tests {
-    use flotilla_client::{ApiError, ErrorCode};
+    use flotilla_client::ApiError;
 
     use super::*;
     use crate::output::Captured;

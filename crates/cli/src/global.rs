@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use flotilla_client::{Client, ClientConfig};
+use flotilla_client::{Admin, Client, ClientConfig};
 use flotilla_types::Timestamp;
 
 use crate::failure::Failure;
@@ -43,6 +43,9 @@ pub struct GlobalOptions {
         default_value = "10s"
     )]
     pub timeout: Duration,
+    /// Never ask for missing arguments or for a confirmation, not even on a terminal
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub no_input: bool,
 }
 
 impl GlobalOptions {
@@ -51,6 +54,10 @@ impl GlobalOptions {
         Client::connect(self.client_config())
             .await
             .map_err(Failure::cluster(doing))
+    }
+
+    pub(crate) async fn admin(&self) -> Result<Admin, Failure> {
+        Ok(self.connect().await?.admin())
     }
 
     /// This moment by the same clock that stamps records.

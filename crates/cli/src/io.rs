@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 
+use crate::prompt::{Ask, Terminal};
 use crate::{Interrupt, Output};
 
 /// The world around a command, handed in so that tests can stand in for it.
@@ -10,6 +11,8 @@ pub struct Io {
     pub input: Box<dyn Read + Send>,
     pub output: Output,
     pub interrupt: Interrupt,
+    /// Who is asked for missing arguments, if there is anybody.
+    pub(crate) user: Option<Box<dyn Ask>>,
 }
 
 impl Io {
@@ -19,6 +22,7 @@ impl Io {
             input: Box::new(io::stdin()),
             output: Output::process(),
             interrupt: Interrupt::signals()?,
+            user: Terminal::of_this_process().map(|terminal| Box::new(terminal) as _),
         })
     }
 }

@@ -1,8 +1,8 @@
-//! The client commands of the binary `flotilla`: topics, records, groups, jobs, cluster,
-//! benchmarks.
+//! The client commands of the binary `flotilla`: topics, one by one and as a file, their schemas,
+//! records, groups, jobs, cluster, benchmarks.
 //!
-//! A library, so that one binary can hold these commands and the server. It knows clap and the
-//! public Rust client. It does not know how a server is configured or started, nor what the nodes
+//! A library, so that one binary can hold these commands and the server. It knows clap, the
+//! public Rust client and what a schema is. It does not know how a server is configured or started, nor what the nodes
 //! say to one another.
 //!
 //! Data goes to stdout and everything else to stderr, both through [`Output`]. Every command ends
@@ -20,9 +20,15 @@ mod hint;
 mod interrupt;
 mod io;
 mod jobs;
+mod json_text;
+mod kbroker;
+mod manifests;
 mod output;
 mod pace;
+mod prompt;
 mod records;
+mod schemas;
+mod source;
 mod topics;
 mod values;
 

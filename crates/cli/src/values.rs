@@ -72,6 +72,8 @@ pub(crate) fn parse_bytes(text: &str) -> Result<usize, String> {
         "" | "B" => 1,
         "K" | "KiB" => 1 << 10,
         "M" | "MiB" => 1 << 20,
+        "G" | "GiB" => 1 << 30,
+        "T" | "TiB" => 1 << 40,
         _ => return Err(expected()),
     };
     let count: usize = count.parse().map_err(|_| expected())?;
@@ -145,6 +147,7 @@ mod tests {
         assert_eq!(parse_bytes("100"), Ok(100));
         assert_eq!(parse_bytes("64KiB"), Ok(65_536));
         assert_eq!(parse_bytes("1M"), Ok(1_048_576));
+        assert_eq!(parse_bytes("2GiB"), Ok(2_147_483_648));
         for wrong in ["", "KiB", "1GB", "99999999999999999M", "-1"] {
             assert!(parse_bytes(wrong).is_err(), "{wrong}");
         }

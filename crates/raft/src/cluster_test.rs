@@ -262,7 +262,10 @@ async fn a_follower_whose_records_were_retired_gets_every_record_that_is_left() 
 
     cluster.restart(away).await;
     cluster.assert_holds(away, log_start.get(), records).await;
-    let behind = cluster.partition(away).read(Offset::ZERO, None, 1, None).await;
+    let behind = cluster
+        .partition(away)
+        .read(Offset::ZERO, None, 1, None)
+        .await;
     assert!(matches!(behind, Err(crate::ReadError::OutOfRange { .. })));
 }
 

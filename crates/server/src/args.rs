@@ -1,8 +1,9 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use flotilla_cli::{ClientCommand, CompletionsArgs, GlobalOptions};
 
 use crate::exit::ServerExit;
@@ -15,6 +16,27 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
     #[command(flatten)]
     pub(crate) global: GlobalOptions,
+}
+
+impl Arguments {
+    /// The name by which users of KBroker call this program, through a link.
+    const KAVAK: &'static str = "kavak";
+
+    /// Reads the command line of this process.
+    pub(crate) fn of_this_process() -> Self {
+        let matches = Self::command_called(std::env::args_os().next()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The command line, by the name that the program was called by: help and completions show it.
+    pub(crate) fn command_called(program: Option<OsString>) -> clap::Command {
+        let program = program.map(PathBuf::from);
+        let name = program.as_deref().and_then(Path::file_name);
+        match name.is_some_and(|name| name == Self::KAVAK) {
+            true => Self::command().name(Self::KAVAK),
+            false => Self::command(),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -149,14 +171,28 @@ impl ServerArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
     use crate::config::settings;
 
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_link_of_another_name_is_the_same_program() {
+        for (program, name) in [
+            ("/usr/local/bin/kavak", "kavak"),
+            ("kavak", "kavak"),
+            ("./flotilla", "flotilla"),
+            ("kavak/flotilla", "flotilla"),
+        ] {
+            let command = Arguments::command_called(Some(program.into()));
+            assert_eq!(command.get_name(), name, "{program}");
+            let line = [program, "kbroker", "schema", "update"];
+            assert!(command.try_get_matches_from(line).is_ok(), "{program}");
+        }
+        assert_eq!(Arguments::command_called(None).get_name(), "flotilla");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use clap::CommandFactory;
 use flotilla_cli::{ClientCommand, CompletionsArgs, Exit, GlobalOptions, Io, write_completions};
 
 use crate::args::Arguments;
@@ -26,7 +25,8 @@ pub(crate) fn run(command: ClientCommand, global: GlobalOptions) -> Exit {
 
 /// Prints the completion script for everything that the binary can do.
 pub(crate) fn completions(args: &CompletionsArgs) -> Exit {
-    match write_completions(args, Arguments::command(), &mut io::stdout().lock()) {
+    let command = Arguments::command_called(std::env::args_os().next());
+    match write_completions(args, command, &mut io::stdout().lock()) {
         Ok(()) => Exit::Done,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
         Err(error) => cannot("write to stdout", &error),

@@ -11,12 +11,10 @@ mod telemetry;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Arguments, Command};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::of_this_process();
     match arguments.command {
         Command::Server(args) => server_command::run(&args, arguments.global.output).into(),
         Command::Dev(args) => dev::run(args).into(),

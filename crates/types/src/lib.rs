@@ -17,6 +17,7 @@ mod names;
 mod schema_compatibility;
 mod time;
 mod topic_config;
+mod topic_profile;
 
 pub use batch::{
     BatchBuilder, BatchContents, BatchError, BatchProducer, Compression, Header, Record,
@@ -37,3 +38,4 @@ pub use names::{GroupId, JobName, MemberId, NameError, NameFault, NameKind, Topi
 pub use schema_compatibility::{SchemaCompatibility, SchemaCompatibilityError};
 pub use time::Timestamp;
 pub use topic_config::{TopicConfig, TopicConfigError, Visibility};
+pub use topic_profile::{TopicProfile, TopicProfileError};

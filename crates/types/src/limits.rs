@@ -130,6 +130,10 @@ pub const METADATA_COMMAND_BYTES_MAX: usize = 8 << 20;
 pub const SCHEMA_VERSIONS_MAX: usize = 100;
 /// All versions of all schemas of a cluster together, in bytes.
 pub const CLUSTER_SCHEMA_BYTES_MAX: usize = 64 << 20;
+/// Most topics in one manifest.
+pub const MANIFEST_TOPICS_MAX: usize = 1_000;
+/// Largest topics file, and largest file with a schema, in bytes.
+pub const TOPICS_FILE_BYTES_MAX: usize = 16 << 20;
 
 /// Largest JSON Schema, in bytes of its text.
 pub const SCHEMA_BYTES_MAX: usize = 64 << 10;

@@ -37,6 +37,8 @@ pub struct Output {
     notes_is_terminal: bool,
     /// The last thing on the terminal is a progress line, which the next note replaces.
     progress_is_shown: bool,
+    /// The cursor is behind a question, which the next note does not continue.
+    question_is_open: bool,
 }
 
 impl Output {
@@ -49,6 +51,7 @@ impl Output {
             data: Box::new(BufWriter::with_capacity(64 << 10, stdout)),
             notes: Box::new(stderr),
             progress_is_shown: false,
+            question_is_open: false,
         }
     }
 
@@ -60,6 +63,7 @@ impl Output {
             data_is_terminal: false,
             notes_is_terminal: false,
             progress_is_shown: false,
+            question_is_open: false,
         }
     }
 
@@ -84,8 +88,24 @@ impl Output {
     /// A line for people beside the data.
     pub(crate) fn note(&mut self, text: impl Display) {
         self.clear_progress();
+        if std::mem::take(&mut self.question_is_open) {
+            let _ = writeln!(self.notes);
+        }
         // Where stderr is closed, nobody is left to be told.
         let _ = writeln!(self.notes, "{text}");
+    }
+
+    /// Words behind which the user types an answer.
+    pub(crate) fn question(&mut self, text: impl Display) {
+        self.clear_progress();
+        let _ = write!(self.notes, "{text}");
+        let _ = self.notes.flush();
+        self.question_is_open = true;
+    }
+
+    /// The user has answered, and ended the line by that.
+    pub(crate) fn answered(&mut self) {
+        self.question_is_open = false;
     }
 
     pub(crate) fn note_json(&mut self, value: &serde_json::Value) {

@@ -257,6 +257,7 @@ mod tests {
             input: Box::new(std::io::empty()),
             output,
             interrupt,
+            user: None,
         };
         let exit = print_records(&mut script, &offsets(), count, &mut io).await;
         (exit, captured.data())

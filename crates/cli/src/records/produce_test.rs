@@ -45,6 +45,7 @@ async fn produce_with(
         input: Box::new(io::empty()),
         output,
         interrupt: interrupt(&sink),
+        user: None,
     };
     let lines = Lines::start(Box::new(input), "stdin").unwrap();
     let tally = pump(&args, lines, sink.clone(), format, &mut io).await;

@@ -2,12 +2,16 @@
 
 use clap::{Args, Subcommand};
 use flotilla_client::{Offset, PartitionIndex, TopicName};
+use flotilla_types::TopicProfile;
 
 use crate::values::{KeyValue, parse_key_value, parse_partition};
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum TopicCommand {
     /// Create a topic and wait until its partitions have leaders
+    ///
+    /// On a terminal and without a name, it asks for the name, for whom the topic is, the number of
+    /// partitions and the profile.
     Create(CreateArgs),
     /// List all topics
     List,
@@ -25,13 +29,23 @@ pub enum TopicCommand {
 pub struct CreateArgs {
     /// Name of the topic
     #[arg(value_name = "NAME", value_parser = TopicName::parse)]
-    pub(super) name: TopicName,
+    pub(super) name: Option<TopicName>,
     /// Number of partitions [default: 1]
     #[arg(long, value_name = "N")]
     pub(super) partitions: Option<u32>,
     /// Replicas of each partition [default: 3, or the number of nodes if there are fewer]
     #[arg(long, value_name = "N")]
     pub(super) replication_factor: Option<u32>,
+    /// Several keys of the configuration at once, which --config can override: kbroker is for messages
+    /// up to 64 KiB that are kept for 7 days
+    #[arg(long, value_name = "PROFILE", value_parser = TopicProfile::parse)]
+    pub(super) profile: Option<TopicProfile>,
+    /// For everybody: the topic takes no records before it has a schema
+    #[arg(long, conflicts_with = "private")]
+    pub(super) public: bool,
+    /// For those who know one another: the topic may have a schema [default]
+    #[arg(long)]
+    pub(super) private: bool,
     /// A key of the configuration, such as retention_ms=3600000; can be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_key_value)]
     pub(super) config: Vec<KeyValue>,
@@ -81,6 +95,19 @@ pub struct DeleteRecordsArgs {
     /// The partition; without it, `--before end` empties all of them
     #[arg(long, value_name = "N", value_parser = parse_partition)]
     pub(super) partition: Option<PartitionIndex>,
+}
+
+impl TopicCommand {
+    /// The same command, where a new topic has this profile unless another one is named.
+    pub(crate) fn with_profile(self, profile: TopicProfile) -> Self {
+        match self {
+            Self::Create(mut args) => {
+                args.profile.get_or_insert(profile);
+                Self::Create(args)
+            }
+            other => other,
+        }
+    }
 }
 
 /// Up to where records are deleted.

@@ -1,6 +1,7 @@
 //! `topic`: create, list, describe, alter, delete, delete-records.
 
 mod arguments;
+mod new_topic;
 mod render;
 
 use std::collections::BTreeMap;
@@ -8,10 +9,11 @@ use std::collections::BTreeMap;
 use flotilla_client::{Admin, ErrorCode, NewTopic, TopicName};
 
 pub(crate) use arguments::TopicCommand;
-use arguments::{AlterArgs, Before, CreateArgs, DeleteArgs, DeleteRecordsArgs, DescribeArgs};
+use arguments::{AlterArgs, Before, DeleteArgs, DeleteRecordsArgs, DescribeArgs};
 
 use crate::failure::Failure;
 use crate::output::OutputFormat;
+use crate::prompt::Prompt;
 use crate::values::KeyValue;
 use crate::{Exit, GlobalOptions, Io, Output};
 
@@ -21,18 +23,30 @@ pub(crate) async fn run(
     io: &mut Io,
 ) -> Result<Exit, Failure> {
     let Io {
-        output, interrupt, ..
+        output,
+        interrupt,
+        user,
+        ..
     } = io;
     let work = async {
-        let admin = global.connect().await?.admin();
+        let format = global.output;
         match command {
-            TopicCommand::Create(args) => create(args, &admin, global.output, output).await,
-            TopicCommand::List => list(&admin, global.output, output).await,
-            TopicCommand::Describe(args) => describe(args, &admin, global.output, output).await,
-            TopicCommand::Alter(args) => alter(args, &admin, global.output, output).await,
-            TopicCommand::Delete(args) => delete(args, &admin, global.output, output).await,
+            TopicCommand::Create(args) => {
+                let may_exist = args.if_not_exists;
+                let prompt = Prompt::new(user.as_deref_mut(), output);
+                let wanted = new_topic::complete(args, prompt).await?;
+                create(wanted, may_exist, &global.admin().await?, format, output).await
+            }
+            TopicCommand::List => list(&global.admin().await?, format, output).await,
+            TopicCommand::Describe(args) => {
+                describe(args, &global.admin().await?, format, output).await
+            }
+            TopicCommand::Alter(args) => alter(args, &global.admin().await?, format, output).await,
+            TopicCommand::Delete(args) => {
+                delete(args, &global.admin().await?, format, output).await
+            }
             TopicCommand::DeleteRecords(args) => {
-                delete_records(args, &admin, global.output, output).await
+                delete_records(args, &global.admin().await?, format, output).await
             }
         }
     };
@@ -40,20 +54,16 @@ pub(crate) async fn run(
 }
 
 async fn create(
-    args: CreateArgs,
+    wanted: NewTopic,
+    may_exist: bool,
     admin: &Admin,
     format: OutputFormat,
     output: &mut Output,
 ) -> Result<Exit, Failure> {
-    let name = args.name;
-    let wanted = NewTopic {
-        name: name.clone(),
-        partitions: args.partitions,
-        replication_factor: args.replication_factor,
-        config: pairs(args.config)?,
-    };
+    let name = wanted.name.clone();
+    let needs_schema = new_topic::needs_schema(&wanted.config);
     let topic = match admin.create_topic(wanted).await {
-        Err(error) if args.if_not_exists && error.code() == ErrorCode::TopicExists => {
+        Err(error) if may_exist && error.code() == ErrorCode::TopicExists => {
             output.note(format_args!("topic {name} exists and is left as it is"));
             let described = admin.describe_topic(&name).await;
             described.map_err(Failure::cluster(format!("describe topic {name}")))?
@@ -61,6 +71,12 @@ async fn create(
         created => created.map_err(Failure::cluster(format!("create topic {name}")))?,
     };
     render::topics(&[topic], None, format, output)?;
+    if needs_schema {
+        output.note(format_args!(
+            "topic {name} is public: it takes records once `schema create {name} --file F` gave it a \
+             schema"
+        ));
+    }
     Ok(Exit::Done)
 }
 
