@@ -17,6 +17,7 @@ fn record(key: Option<&'static str>, value: &'static str) -> v1::Record {
             value: Some(Bytes::from_static(b"xy")),
         }],
         timestamp_ms: None,
+        message_id: None,
     }
 }
 
@@ -83,6 +84,35 @@ async fn plain_records_are_packed_in_order_with_all_they_have() {
     assert_eq!(records[1].timestamp, Timestamp::from_millis(77));
     assert_eq!(records[1].key.as_deref(), Some(&b"k"[..]));
     assert_eq!(records[1].value.as_deref(), Some(&b"two"[..]));
+}
+
+#[test]
+fn a_key_picks_the_partition_and_without_one_a_message_id_does() {
+    let identified = |key, id: &str| v1::Record {
+        message_id: Some(id.to_owned()),
+        ..record(key, "x")
+    };
+    let choose = |records: Vec<v1::Record>, turn| {
+        choose_partition(&plain(records), 100, turn).map_err(|error| error.code)
+    };
+    let by_text = |text: &str| Ok(partition_of_key(text.as_bytes(), 100));
+    let keyed = || identified(Some("k"), "a");
+    assert_eq!(
+        choose(vec![keyed(), identified(Some("k"), "b")], 0),
+        by_text("k")
+    );
+    for turn in [0, 1] {
+        assert_eq!(choose(vec![identified(None, "a")], turn), by_text("a"));
+        let next = PartitionIndex::new(turn);
+        assert_eq!(choose(vec![record(None, "x")], turn), Ok(next));
+    }
+    let refused = Err(ErrorCode::InvalidArgument);
+    let two_ids = vec![identified(None, "a"), identified(None, "b")];
+    assert_eq!(choose(two_ids, 0), refused);
+    assert_eq!(
+        choose(vec![identified(None, "a"), record(None, "x")], 0),
+        refused
+    );
 }
 
 #[tokio::test]

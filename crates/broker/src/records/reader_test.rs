@@ -24,6 +24,7 @@ fn span(start: u64, log_end: u64) -> Span {
     Span {
         start: Offset::new(start),
         log_end: Offset::new(log_end),
+        from_log_start: false,
     }
 }
 
