@@ -104,8 +104,8 @@ async fn a_manifest_is_applied_whole_or_not_at_all() {
     assert_eq!(same.unwrap().changes, []);
     orders.config.clear();
     orders.partitions = Some(4);
-    let wanted = manifest(&[orders.clone()]);
-    let updated = admin.apply_manifest(&wanted, &apply).await.unwrap();
+    let changed = manifest(&[orders.clone()]);
+    let updated = admin.apply_manifest(&changed, &apply).await.unwrap();
     assert_eq!(
         kinds(&updated.changes),
         [("orders", TopicChangeKind::Update)]
@@ -116,8 +116,8 @@ async fn a_manifest_is_applied_whole_or_not_at_all() {
 
     phase("what cannot be undone is refused");
     orders.partitions = Some(1);
-    let wanted = manifest(&[orders.clone()]);
-    let fewer = admin.apply_manifest(&wanted, &apply).await;
+    let fewer = manifest(&[orders.clone()]);
+    let fewer = admin.apply_manifest(&fewer, &apply).await;
     assert_eq!(fewer.unwrap_err().code(), ErrorCode::InvalidArgument);
     orders.partitions = None;
     orders.replication_factor = Some(2);
@@ -184,8 +184,8 @@ async fn prune_spares_the_protected() {
         prune: true,
         ..ApplyOptions::default()
     };
-    let wanted = manifest(&[spec("named")]);
-    let pruned = admin.apply_manifest(&wanted, &prune).await.unwrap();
+    let named = manifest(&[spec("named")]);
+    let pruned = admin.apply_manifest(&named, &prune).await.unwrap();
     assert_eq!(
         kinds(&pruned.changes),
         [("surplus", TopicChangeKind::Delete)]
