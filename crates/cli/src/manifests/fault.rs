@@ -26,10 +26,11 @@ impl Faults {
         self.found.is_empty()
     }
 
-    /// One failure for each, by their place in the file `name`.
+    /// By their place in the file `name`, the first one of each place: others follow from it.
     pub(super) fn into_failures(mut self, name: &str) -> Vec<Failure> {
         self.found
             .sort_by_key(|(place, _)| (place.line, place.column));
+        self.found.dedup_by_key(|(place, _)| *place);
         let found = self.found.into_iter();
         found
             .map(|(place, message)| {

@@ -9,6 +9,9 @@ use serde_saphyr::{Location, Spanned};
 
 use super::fault::{Faults, Place};
 
+/// Deeper than any schema that is taken, and shallow enough for the stack.
+const DEPTH_MAX: usize = 64;
+
 /// One value with its place.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
@@ -45,6 +48,7 @@ impl Node {
             strict_booleans: true,
             reject_unsupported_tags: true,
             with_snippet: false,
+            budget: serde_saphyr::budget! { max_depth: DEPTH_MAX },
         };
         serde_saphyr::from_str_with_options(text, options).map_err(|error| {
             let mut faults = Faults::default();
@@ -252,6 +256,14 @@ mod tests {
         let twice = fault("a: 1\na: 2\n");
         assert!(twice.starts_with("f:2:1: "), "{twice}");
         assert!(!twice.contains(" at line "), "{twice}");
+    }
+
+    #[test]
+    fn depth_has_a_bound() {
+        assert!(Node::parse(&"- ".repeat(DEPTH_MAX - 1)).is_ok());
+        for deep in ["- ".repeat(100_000), "[".repeat(100_000)] {
+            assert!(Node::parse(&deep).is_err());
+        }
     }
 
     #[test]

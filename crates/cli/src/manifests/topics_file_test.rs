@@ -151,7 +151,6 @@ topics:
         "f:6:5: unknown key retentoin; did you mean retention?",
         "f:7:11: topic a is in line 4 already",
         "f:8:25: the variable NONE is not set",
-        "f:8:25: replication_factor is a number",
         "f:9:5: the topic has no name",
         "f:9:17: partitions is a number from 1 to 4096, not \"many\"",
         "f:10:5: a topic is a mapping, not text",
