@@ -25,6 +25,29 @@
 //! # }
 //! ```
 //!
+//! What several processes may send again goes with a message id, and what only one of them may write
+//! goes through the producer of a job's owner:
+//!
+//! ```no_run
+//! # use flotilla_client::*;
+//! # async fn example(client: Client, orders: TopicName) -> Result<(), ClientError> {
+//! let paid = ProducerRecord::new(orders.clone(), "paid");
+//! let paid = Publication::new(paid).message_id("payment-17");
+//! for published in client.publish(vec![paid]).await {
+//!     println!("{:?}", published?); // the first one's place, for 10 minutes, whoever sends it again
+//! }
+//!
+//! let job = JobName::parse("sync-orders").expect("a job name");
+//! let ownership = client.jobs().acquire(JobConfig::new(job)).await?;
+//! let producer = client.producer(ProducerConfig {
+//!     owner: Some(ownership.producer_owner()), // once another process owns the job, all its sends fail
+//!     ..ProducerConfig::default()
+//! })?;
+//! # drop(producer);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! It knows the gRPC API and nothing of what is behind it. It makes no threads; its tasks end with
 //! the handle that started them.
 
