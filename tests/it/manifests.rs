@@ -104,8 +104,8 @@ async fn a_manifest_is_applied_whole_or_not_at_all() {
     assert_eq!(same.unwrap().changes, []);
     orders.config.clear();
     orders.partitions = Some(4);
-    let updated = admin.apply_manifest(&manifest(&[orders.clone()]), &apply);
-    let updated = updated.await.unwrap();
+    let changed = manifest(&[orders.clone()]);
+    let updated = admin.apply_manifest(&changed, &apply).await.unwrap();
     assert_eq!(
         kinds(&updated.changes),
         [("orders", TopicChangeKind::Update)]
@@ -116,8 +116,9 @@ async fn a_manifest_is_applied_whole_or_not_at_all() {
 
     phase("what cannot be undone is refused");
     orders.partitions = Some(1);
-    let fewer = admin.apply_manifest(&manifest(&[orders.clone()]), &apply);
-    assert_eq!(fewer.await.unwrap_err().code(), ErrorCode::InvalidArgument);
+    let fewer = manifest(&[orders.clone()]);
+    let fewer = admin.apply_manifest(&fewer, &apply).await;
+    assert_eq!(fewer.unwrap_err().code(), ErrorCode::InvalidArgument);
     orders.partitions = None;
     orders.replication_factor = Some(2);
     let other = admin.apply_manifest(&manifest(&[orders]), &apply).await;
@@ -183,8 +184,8 @@ async fn prune_spares_the_protected() {
         prune: true,
         ..ApplyOptions::default()
     };
-    let pruned = admin.apply_manifest(&manifest(&[spec("named")]), &prune);
-    let pruned = pruned.await.unwrap();
+    let named = manifest(&[spec("named")]);
+    let pruned = admin.apply_manifest(&named, &prune).await.unwrap();
     assert_eq!(
         kinds(&pruned.changes),
         [("surplus", TopicChangeKind::Delete)]
