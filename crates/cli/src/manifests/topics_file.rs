@@ -119,8 +119,7 @@ fn read_file(mut node: Node, around: &Surroundings<'_>, faults: &mut Faults) -> 
 }
 
 fn parse_cluster(text: &str) -> Result<ClusterId, &'static str> {
-    ClusterId::parse(text)
-        .ok_or("cluster is an id of 32 hexadecimal digits: `cluster status` shows it")
+    ClusterId::parse(text).ok_or("cluster is an id of 32 hexadecimal digits: `export` shows it")
 }
 
 fn read_defaults(mut section: Section, faults: &mut Faults) -> Defaults {
