@@ -33,6 +33,8 @@ pub const PRODUCER_BATCHES_IN_FLIGHT_MAX: usize = 5;
 pub const PARTITION_PRODUCERS_MAX: usize = 10_000;
 /// A producer that wrote nothing for this long may be forgotten, in milliseconds.
 pub const PRODUCER_EXPIRY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// Largest producer epoch: it is signed on the wire.
+pub const PRODUCER_EPOCH_MAX: u16 = i16::MAX as u16;
 /// Most owners of jobs whose producers one partition remembers.
 pub const PARTITION_OWNERS_MAX: usize = 1_000;
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use flotilla_types::{Incarnation, Lineage, NodeAddresses, NodeId, Timestamp, TopicName};
+use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use crate::{DecodeError, wire};
@@ -137,8 +138,9 @@ enum CommandBody {
     Together {
         #[n(0)]
         topics_version: u64,
+        /// Each a command of its own: so none can be nested, however deep the bytes say that it is.
         #[n(1)]
-        commands: Vec<CommandBody>,
+        commands: Vec<ByteVec>,
     },
 }
 
@@ -207,7 +209,7 @@ impl CommandBody {
                 commands,
             } => Self::Together {
                 topics_version,
-                commands: commands.into_iter().map(Self::from_command).collect(),
+                commands: commands.iter().map(|one| one.encode().into()).collect(),
             },
         }
     }
@@ -270,25 +272,24 @@ impl CommandBody {
                 commands,
             } => MetadataCommand::Together {
                 topics_version,
-                commands: read_together(commands)?,
+                commands: read_together(&commands)?,
             },
         })
     }
 }
 
-/// They stand in one level: nothing that is proposed has more.
-fn read_together(commands: Vec<CommandBody>) -> Result<Vec<MetadataCommand>, DecodeError> {
-    let is_nested = |command: &CommandBody| matches!(command, CommandBody::Together { .. });
-    if commands.iter().any(is_nested) {
-        return Err(DecodeError::Contradiction {
-            what: WHAT,
-            contradiction: "commands to be carried out together are nested",
-        });
-    }
-    commands
-        .into_iter()
-        .map(CommandBody::into_command)
-        .collect()
+fn read_together(commands: &[ByteVec]) -> Result<Vec<MetadataCommand>, DecodeError> {
+    let read = |bytes: &ByteVec| {
+        let body: CommandBody = wire::decode(WHAT, FORMAT, bytes)?;
+        if matches!(body, CommandBody::Together { .. }) {
+            return Err(DecodeError::Contradiction {
+                what: WHAT,
+                contradiction: "commands to be carried out together are nested",
+            });
+        }
+        body.into_command()
+    };
+    commands.iter().map(read).collect()
 }
 
 fn decode_lineage(starts: &[u64]) -> Result<Lineage, DecodeError> {

@@ -202,4 +202,11 @@ fn commands_have_the_bytes_that_were_promised() {
     assert!(MetadataCommand::decode(&[2, 0x82, 4, 0x81, 0x61, b'a']).is_err());
     assert!(MetadataCommand::decode(&[1, 0x82, 4, 0x81, 0x61, b'a', 0]).is_err());
     assert!(MetadataCommand::decode(&[]).is_err());
+    let together = |commands| MetadataCommand::Together {
+        topics_version: 0,
+        commands,
+    };
+    let flat = together(vec![delete("ab")]);
+    assert_eq!(MetadataCommand::decode(&flat.encode()).unwrap(), flat);
+    assert!(MetadataCommand::decode(&together(vec![flat]).encode()).is_err());
 }

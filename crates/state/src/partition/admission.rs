@@ -168,7 +168,7 @@ impl PartitionState {
         let Some(producer) = producer else {
             return append;
         };
-        if let Err(rejection) = self.owners.check(producer.id) {
+        if let Err(rejection) = self.owners.check(producer) {
             return Admission::Rejected(rejection);
         }
         let mut known = self.producer(producer.id).copied();

@@ -6,7 +6,7 @@
 //!                                   append: the stamped record batch, byte for byte
 //!                                   trim:   CBOR {0: log start}
 //!                                   close:  nothing
-//!                                   fence:  CBOR {0: job, 1: token}
+//!                                   fence:  CBOR {0: job, 1: token, 2: instance}
 //!                                   identified append:
 //!                                           window u32, count u32, then of each record that has a
 //!                                           message id its position u32 and 16 bytes of id (BE),
@@ -47,8 +47,13 @@ pub enum PartitionCommand {
     TrimTo { log_start: Offset },
     /// End the open interval, so that retention can drop it.
     CloseSegment,
-    /// Take the batches of this owner's producer, and none of the job's earlier owners any more.
-    Fence { job: JobName, token: FencingToken },
+    /// Take the batches of this instance of the owner's producer, and none of its earlier instances or
+    /// of the job's earlier owners any more.
+    Fence {
+        job: JobName,
+        token: FencingToken,
+        instance: u64,
+    },
     /// Take these records, unless a message id among theirs is known.
     IdentifiedAppend(IdentifiedAppend),
 }
@@ -83,6 +88,8 @@ struct FenceBody {
     job: String,
     #[n(1)]
     token: u64,
+    #[n(2)]
+    instance: u64,
 }
 
 #[derive(Encode, Decode)]
@@ -111,10 +118,15 @@ impl PartitionCommand {
                 out.freeze()
             }
             Self::CloseSegment => envelope(KIND_CLOSE_SEGMENT, timestamp, 0).freeze(),
-            Self::Fence { job, token } => {
+            Self::Fence {
+                job,
+                token,
+                instance,
+            } => {
                 let body = FenceBody {
                     job: job.to_string(),
                     token: token.get(),
+                    instance: *instance,
                 };
                 let body = minicbor::to_vec(body).expect("invariant: a vector takes every byte");
                 let mut out = envelope(KIND_FENCE, timestamp, body.len());
@@ -152,8 +164,11 @@ impl PartitionCommand {
                     what: WHAT,
                     contradiction: "a job name is not one",
                 })?;
-                let token = FencingToken::new(body.token);
-                Self::Fence { job, token }
+                Self::Fence {
+                    job,
+                    token: FencingToken::new(body.token),
+                    instance: body.instance,
+                }
             }
             KIND_IDENTIFIED_APPEND => Self::IdentifiedAppend(read_identified(body)?),
             KIND_CLOSE_SEGMENT if body.is_empty() => Self::CloseSegment,
@@ -197,7 +212,7 @@ pub fn batch_bytes(entry_payload: &Bytes) -> Option<Bytes> {
 }
 
 /// When the leader proposed the entry. Of appends that were not refused, none is older than the one
-/// before.
+/// before, and none is younger than the time of append in its index row.
 pub fn append_time(entry_payload: &[u8]) -> Option<Timestamp> {
     read_envelope(entry_payload).ok().map(|(_, time)| time)
 }

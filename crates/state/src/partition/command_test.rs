@@ -103,11 +103,12 @@ fn control_commands_have_the_bytes_that_were_promised() {
     let fence = PartitionCommand::Fence {
         job: JobName::parse("ab").unwrap(),
         token: FencingToken::new(5),
+        instance: 6,
     };
     let fence = fence.encode(millis(2));
     assert_eq!(
         fence[..],
-        [1, 4, 0, 0, 0, 0, 0, 0, 0, 2, 0x82, 0x62, b'a', b'b', 5]
+        [1, 4, 0, 0, 0, 0, 0, 0, 0, 2, 0x83, 0x62, b'a', b'b', 5, 6]
     );
     let (_, command) = PartitionCommand::decode(&fence).unwrap();
     assert!(matches!(command, PartitionCommand::Fence { token, .. } if token.get() == 5));
@@ -166,7 +167,9 @@ proptest! {
         let _ = replica.produce(2, producer(8, 0, 0));
         let job = JobName::parse("sync").unwrap();
         let token = FencingToken::of_coordinator(1, 1);
-        let _ = replica.apply(&PartitionCommand::Fence { job, token }, millis(0));
+        let instance = 3;
+        let fence = PartitionCommand::Fence { job, token, instance };
+        let _ = replica.apply(&fence, millis(0));
         let _ = replica.append_identified(&["a", "b"], 600, millis(0));
         let mut image = replica.state.encode();
         *position.get_mut(&mut image) ^= flipped;

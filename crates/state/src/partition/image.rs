@@ -59,6 +59,10 @@ struct OwnerImage {
     token: u64,
     #[n(2)]
     heard_at: u64,
+    #[n(3)]
+    instance: u64,
+    #[n(4)]
+    epoch: u16,
 }
 
 #[derive(Encode, Decode)]
@@ -255,6 +259,8 @@ fn owner_image((job, owner): (&JobName, &Owner)) -> OwnerImage {
         job: job.to_string(),
         token: owner.token.get(),
         heard_at: owner.heard_at.get(),
+        instance: owner.instance,
+        epoch: owner.epoch.get(),
     }
 }
 
@@ -264,9 +270,13 @@ fn restore_owners(owners: &[OwnerImage], floors: &[u64]) -> Result<OwnerTable, D
         let Ok(job) = JobName::parse(&owner.job) else {
             return contradiction("a job name is not one");
         };
-        let token = FencingToken::new(owner.token);
-        let heard_at = Offset::new(owner.heard_at);
-        restored.push((job, Owner { token, heard_at }));
+        let owner = Owner {
+            token: FencingToken::new(owner.token),
+            instance: owner.instance,
+            epoch: ProducerEpoch::new(owner.epoch),
+            heard_at: Offset::new(owner.heard_at),
+        };
+        restored.push((job, owner));
     }
     let floors = floors.iter().map(|floor| FencingToken::new(*floor));
     match OwnerTable::restore(restored.into_iter(), floors) {

@@ -32,8 +32,12 @@ pub enum Outcome {
     Trimmed { log_start: Offset },
     /// The open interval has ended, or was empty.
     SegmentClosed,
-    /// The owner of the job may append. Nothing of earlier owners comes at `end_offset` or later.
-    Fenced { end_offset: Offset },
+    /// The owner of the job may append, in this epoch. Nothing of earlier owners, or of earlier
+    /// instances of its producer, comes at `end_offset` or later.
+    Fenced {
+        end_offset: Offset,
+        epoch: ProducerEpoch,
+    },
     /// The command did not fit. Nothing changed.
     Rejected(Rejection),
 }

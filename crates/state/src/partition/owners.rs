@@ -5,13 +5,18 @@
 //! fenced in for the job. So an owner that was paused, and wakes when another one has begun, can append
 //! nothing: neither where it had appended before nor where it never had.
 //!
+//! An owner may start several producers, one after the other, which all begin with the first sequence.
+//! So that none is taken for another, each is an instance of its own: fencing one in gives it the next
+//! epoch, and only batches of the latest are taken. To fence the latest in again changes nothing.
+//!
 //! What is forgotten stays fenced: of each coordinator's tokens the greatest that was forgotten is kept,
 //! and none up to it is fenced in again. An owner that is still there gets itself a new token then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flotilla_types::limits::PARTITION_OWNERS_MAX;
-use flotilla_types::{FencingToken, JobName, Offset, ProducerId};
+use flotilla_types::batch::BatchProducer;
+use flotilla_types::limits::{PARTITION_OWNERS_MAX, PRODUCER_EPOCH_MAX};
+use flotilla_types::{FencingToken, JobName, Offset, ProducerEpoch, ProducerId};
 
 use super::Rejection;
 
@@ -29,32 +34,71 @@ pub(super) struct OwnerTable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) token: FencingToken,
+    /// The latest instance of the owner's producer, as it calls itself, and its epoch.
+    pub(super) instance: u64,
+    pub(super) epoch: ProducerEpoch,
     /// The next offset of the log when the owner was last heard of.
     pub(super) heard_at: Offset,
 }
 
+/// What fencing has come to.
+pub(super) struct Fenced {
+    pub(super) epoch: ProducerEpoch,
+    /// Who may not append any more.
+    pub(super) replaced: Option<FencingToken>,
+}
+
+impl Owner {
+    /// The epoch of this instance, which is the latest from now on.
+    fn start(&mut self, instance: u64) -> Result<ProducerEpoch, Rejection> {
+        if self.instance != instance {
+            let next = self.epoch.get().saturating_add(1);
+            if next > PRODUCER_EPOCH_MAX {
+                return Err(Rejection::OwnerFenced { found: self.token });
+            }
+            self.epoch = ProducerEpoch::new(next);
+            self.instance = instance;
+        }
+        Ok(self.epoch)
+    }
+}
+
 impl OwnerTable {
     /// Refuses producers of owners whose time has passed, or has not come.
-    pub(super) fn check(&self, producer: ProducerId) -> Result<(), Rejection> {
-        match producer.token() {
-            Some(token) if !self.jobs.contains_key(&token) => {
-                Err(Rejection::OwnerFenced { found: token })
-            }
-            _ => Ok(()),
+    pub(super) fn check(&self, producer: BatchProducer) -> Result<(), Rejection> {
+        let Some(token) = producer.id.token() else {
+            return Ok(());
+        };
+        let job = self.jobs.get(&token);
+        let owner = job.and_then(|job| self.owners.get(job));
+        match owner {
+            None => Err(Rejection::OwnerFenced { found: token }),
+            Some(owner) if owner.epoch != producer.epoch => Err(Rejection::ProducerFenced {
+                producer: producer.id,
+                current: owner.epoch,
+                found: producer.epoch,
+            }),
+            Some(_) => Ok(()),
         }
     }
 
-    /// Makes `token` the one that may append for the job, and returns the one that may not any more.
+    /// Makes this instance of the owner's producer the one that may append for the job.
     pub(super) fn fence(
         &mut self,
         job: &JobName,
         token: FencingToken,
+        instance: u64,
         next_offset: Offset,
-    ) -> Result<Option<FencingToken>, Rejection> {
-        let known = self.owners.get(job).map(|owner| owner.token);
-        if known == Some(token) {
-            return Ok(None);
+    ) -> Result<Fenced, Rejection> {
+        if let Some(owner) = self.owners.get_mut(job)
+            && owner.token == token
+        {
+            return owner.start(instance).map(|epoch| Fenced {
+                epoch,
+                replaced: None,
+            });
         }
+        let known = self.owners.get(job).map(|owner| owner.token);
         let floor = self.floors.get(&token.coordinator()).copied();
         let is_taken = self.jobs.contains_key(&token);
         if !token.is_possible() || is_taken || floor.max(known) >= Some(token) {
@@ -65,10 +109,15 @@ impl OwnerTable {
             job.clone(),
             Owner {
                 token,
+                instance,
+                epoch: ProducerEpoch::new(0),
                 heard_at: next_offset,
             },
         );
-        Ok(known)
+        Ok(Fenced {
+            epoch: ProducerEpoch::new(0),
+            replaced: known,
+        })
     }
 
     /// Notes that the producer of an owner has appended at this offset.
@@ -82,12 +131,14 @@ impl OwnerTable {
         }
     }
 
-    /// Forgets the one that was silent longest if there are too many, and returns its token.
-    pub(super) fn forget_surplus(&mut self) -> Option<FencingToken> {
+    /// Forgets the one that was silent longest if there are too many, but not the owner of this job, and
+    /// returns its token.
+    pub(super) fn forget_surplus(&mut self, but_not: &JobName) -> Option<FencingToken> {
         if self.owners.len() <= PARTITION_OWNERS_MAX {
             return None;
         }
-        let (_, job) = self.by_silence.first().cloned()?;
+        let mut others = self.by_silence.iter().filter(|(_, job)| job != but_not);
+        let (_, job) = others.next().cloned()?;
         let token = self.remove(&job)?.token;
         let floor = self.floors.entry(token.coordinator()).or_insert(token);
         *floor = token.max(*floor);

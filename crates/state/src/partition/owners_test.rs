@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use flotilla_types::limits::PARTITION_OWNERS_MAX;
-use flotilla_types::{FencingToken, JobName, Offset, ProducerId, Timestamp};
+use flotilla_types::{FencingToken, JobName, Offset, ProducerEpoch, ProducerId, Timestamp};
 use proptest::prelude::*;
 
 use super::test_batches::{Replica, appended, duplicate, millis, producer, small_batch};
@@ -17,9 +17,14 @@ fn token(count: u64) -> FencingToken {
 
 impl Replica {
     fn fence(&mut self, name: &str, token: FencingToken) -> Outcome {
+        self.fence_instance(name, token, 1)
+    }
+
+    fn fence_instance(&mut self, name: &str, token: FencingToken, instance: u64) -> Outcome {
         let command = PartitionCommand::Fence {
             job: job(name),
             token,
+            instance,
         };
         self.apply(&command, millis(0)).outcome
     }
@@ -33,6 +38,7 @@ impl Replica {
 fn fenced(end_offset: u64) -> Outcome {
     Outcome::Fenced {
         end_offset: Offset::new(end_offset),
+        epoch: ProducerEpoch::new(0),
     }
 }
 
@@ -65,6 +71,44 @@ fn an_owner_whose_token_has_passed_on_appends_nothing() {
     assert_eq!(replica.fence("sync", token(2)), refused(token(2)));
     assert_eq!(replica.produce_owned(token(2), 0), refused(token(2)));
     assert_eq!(replica.produce_owned(token(4), 0), appended(1, 2));
+}
+
+/// Each producer of an owner begins at the first sequence. The second one must not be taken for the
+/// first, or its records would be answered as duplicates and lost.
+#[test]
+fn a_second_producer_of_an_owner_is_another_one() {
+    let mut replica = Replica::new();
+    let id = ProducerId::owned(token(1)).get();
+    let fenced_in = |end_offset, epoch| Outcome::Fenced {
+        end_offset: Offset::new(end_offset),
+        epoch: ProducerEpoch::new(epoch),
+    };
+    assert_eq!(replica.fence_instance("sync", token(1), 7), fenced_in(0, 0));
+    assert_eq!(replica.produce(1, producer(id, 0, 0)), appended(0, 1));
+    assert_eq!(replica.fence_instance("sync", token(1), 7), fenced_in(1, 0));
+    assert_eq!(replica.fence_instance("sync", token(1), 8), fenced_in(1, 1));
+    assert_eq!(replica.produce(1, producer(id, 1, 0)), appended(1, 2));
+    assert_eq!(replica.produce(1, producer(id, 1, 0)), duplicate(1, 2));
+    for epoch in [0, 2] {
+        let refused = replica.produce(1, producer(id, epoch, 0));
+        assert!(matches!(
+            refused,
+            Outcome::Rejected(Rejection::ProducerFenced { .. })
+        ));
+    }
+    let copy = PartitionState::decode(&replica.state.encode()).unwrap();
+    assert_eq!(copy, replica.state);
+}
+
+#[test]
+fn an_owner_that_was_just_fenced_in_is_not_the_one_that_is_forgotten() {
+    let mut replica = Replica::new();
+    for count in 1..=PARTITION_OWNERS_MAX as u64 {
+        let _ = replica.fence(&format!("job-{count}"), token(count));
+    }
+    let last = token(PARTITION_OWNERS_MAX as u64 + 1);
+    let _ = replica.fence("a", last);
+    assert_eq!(replica.produce_owned(last, 0), appended(0, 1));
 }
 
 #[test]

@@ -83,7 +83,11 @@ impl PartitionState {
             PartitionCommand::IdentifiedAppend(append) => {
                 self.append_identified(index, append, &mut changes)
             }
-            PartitionCommand::Fence { job, token } => self.fence(job, *token),
+            PartitionCommand::Fence {
+                job,
+                token,
+                instance,
+            } => self.fence(job, *token, *instance),
             PartitionCommand::TrimTo { log_start } => self.trim_to(*log_start, &mut changes),
             PartitionCommand::CloseSegment => {
                 self.end_interval(index, &mut changes);
@@ -164,7 +168,7 @@ impl PartitionState {
         }
         let record_count = batch.record_count();
         if let Some(producer) = batch.producer() {
-            if let Err(rejection) = self.owners.check(producer.id) {
+            if let Err(rejection) = self.owners.check(producer) {
                 return Outcome::Rejected(rejection);
             }
             match judge(self.producers.get(producer.id), producer, record_count) {
@@ -226,16 +230,18 @@ impl PartitionState {
         outcome
     }
 
-    fn fence(&mut self, job: &JobName, token: FencingToken) -> Outcome {
-        let replaced = match self.owners.fence(job, token, self.next_offset) {
-            Ok(replaced) => replaced,
+    fn fence(&mut self, job: &JobName, token: FencingToken, instance: u64) -> Outcome {
+        let fenced = match self.owners.fence(job, token, instance, self.next_offset) {
+            Ok(fenced) => fenced,
             Err(rejection) => return Outcome::Rejected(rejection),
         };
-        for token in replaced.into_iter().chain(self.owners.forget_surplus()) {
+        let forgotten = self.owners.forget_surplus(job);
+        for token in fenced.replaced.into_iter().chain(forgotten) {
             self.producers.forget(ProducerId::owned(token));
         }
         Outcome::Fenced {
             end_offset: self.next_offset,
+            epoch: fenced.epoch,
         }
     }
 
