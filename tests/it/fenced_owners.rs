@@ -67,6 +67,14 @@ async fn an_owner_that_wakes_too_late_appends_nothing() {
     assert_eq!(send(&active, &topic, FIRST, "second").await, Ok(1));
     assert_eq!(send(&active, &topic, SECOND, "second").await, Ok(0));
 
+    phase("a second producer of the same owner is another one, and the latest one writes");
+    let again = producer_of(&client, &second);
+    assert_eq!(send(&again, &topic, SECOND, "again").await, Ok(1));
+    let replaced = send(&active, &topic, SECOND, "replaced").await;
+    assert_eq!(replaced, Err(ErrorCode::ProducerFenced));
+    let active = again;
+    assert_eq!(send(&active, &topic, FIRST, "again").await, Ok(2));
+
     phase("the first one wakes");
     let fenced = Err(ErrorCode::ProducerFenced);
     assert_eq!(send(&paused, &topic, FIRST, "late").await, fenced);
@@ -75,13 +83,13 @@ async fn an_owner_that_wakes_too_late_appends_nothing() {
     phase("the leader dies: the second goes on, the first does not");
     let leader = wait_for_leader(&client, &topic, FIRST).await;
     cluster.node_mut(leader).kill();
-    assert_eq!(send(&active, &topic, FIRST, "second").await, Ok(2));
+    assert_eq!(send(&active, &topic, FIRST, "again").await, Ok(3));
     assert_eq!(send(&paused, &topic, FIRST, "late").await, fenced);
 
     phase("everything is killed and started again");
     cluster.kill_all();
     cluster.start_all().await;
-    assert_eq!(send(&active, &topic, SECOND, "second").await, Ok(1));
+    assert_eq!(send(&active, &topic, SECOND, "again").await, Ok(2));
     for partition in [FIRST, SECOND] {
         assert_eq!(send(&paused, &topic, partition, "late").await, fenced);
         let node = RawNode::of(&cluster.nodes()[0]);

@@ -5,6 +5,8 @@
 //! nobody knows what came of them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use flotilla_protocol::v1::produce_client::ProduceClient;
 use flotilla_protocol::v1::produce_request::Payload;
@@ -177,7 +179,8 @@ async fn send_in_order(
     while let Some(mut part) = waiting.pop_front() {
         let records = part.iter().map(|(_, publication)| publication.clone());
         let answer = send(core, (&topic, partition), records.collect()).await;
-        let may_be_one = |error: &ClientError| error.is_definite() && !error.is_retryable();
+        let may_be_one =
+            |error: &ClientError| error.is_definite() && concerns_a_record(error.code());
         if part.len() > 1 && answer.as_ref().is_err_and(may_be_one) {
             let second_half = part.split_off(part.len() / 2);
             waiting.push_front(second_half);
@@ -196,6 +199,17 @@ async fn send_in_order(
     outcomes
 }
 
+/// Whether such an error can be about one of the records, and the others are good.
+const fn concerns_a_record(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::BatchMalformed
+            | ErrorCode::BatchTooLarge
+            | ErrorCode::InvalidArgument
+            | ErrorCode::RecordInvalid
+    )
+}
+
 async fn send(
     core: &Core,
     (topic, partition): (&TopicName, PartitionIndex),
@@ -211,6 +225,7 @@ async fn send(
         records: records.collect(),
     };
     let deadline = core.deadline();
+    let doubts = Arc::new(AtomicU32::new(0));
     let call = |channel, limit: std::time::Duration| {
         let limit_ms = limit
             .as_millis()
@@ -223,9 +238,37 @@ async fn send(
             ..v1::ProduceRequest::default()
         };
         let request = within(limit, request);
-        async move { ProduceClient::new(channel).produce(request).await }
+        let doubts = doubts.clone();
+        async move {
+            // Until it is answered that nothing happened, also if nobody waits for that any more.
+            doubts.fetch_add(1, Ordering::Relaxed);
+            let answer = ProduceClient::new(channel).produce(request).await;
+            if let Err(status) = &answer
+                && ApiError::from(status.clone()).code.is_definite()
+            {
+                doubts.fetch_sub(1, Ordering::Relaxed);
+            }
+            answer
+        }
     };
-    core.call_until(deadline, repeat, call).await
+    let answer = core.call_until(deadline, repeat, call).await;
+    answer.map_err(|error| match doubts.load(Ordering::Relaxed) {
+        0 => error,
+        _ => in_doubt(error),
+    })
+}
+
+/// The error after attempts of which one may have been applied.
+fn in_doubt(error: ClientError) -> ClientError {
+    match error {
+        ClientError::GaveUp { waited, last, .. } => ClientError::GaveUp {
+            waited,
+            definite: false,
+            last,
+        },
+        ClientError::Api(last) if last.code.is_definite() => ClientError::Doubtful { last },
+        error => error,
+    }
 }
 
 fn published(answer: &v1::ProduceResponse, partition: PartitionIndex, position: u32) -> Outcome {

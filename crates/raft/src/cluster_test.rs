@@ -154,7 +154,10 @@ impl Cluster {
         let mut next = Offset::new(from);
         let mut cursor = None;
         while next.get() < end {
-            let read = partition.read(next, cursor, 1 << 20, None).await.unwrap();
+            let read = partition
+                .read(next, cursor, 1 << 20, Offset::ZERO)
+                .await
+                .unwrap();
             for bytes in read.batches {
                 let batch = RecordBatch::parse(bytes).unwrap();
                 assert_eq!(batch.base_offset(), next);
@@ -264,7 +267,7 @@ async fn a_follower_whose_records_were_retired_gets_every_record_that_is_left() 
     cluster.assert_holds(away, log_start.get(), records).await;
     let behind = cluster
         .partition(away)
-        .read(Offset::ZERO, None, 1, None)
+        .read(Offset::ZERO, None, 1, Offset::ZERO)
         .await;
     assert!(matches!(behind, Err(crate::ReadError::OutOfRange { .. })));
 }
@@ -307,4 +310,39 @@ async fn a_group_that_was_removed_is_not_opened_again() {
     let opened = node.open_group(spec).await.unwrap();
     assert_eq!(opened, Opened::Removed);
     assert!(node.partition(GROUP).is_none());
+}
+
+/// The batch that was the oldest at the last look may be gone, and its place purged, at the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_start_is_found_after_all_was_deleted_and_purged() {
+    let cluster = Cluster::start().await;
+    for number in 0..5 {
+        cluster.append(&batch(number)).await;
+    }
+    let leader = cluster.leader().await;
+    let partition = cluster.partition(leader).clone();
+    let hour_ago = Some(now().minus_millis(3_600_000));
+    assert_eq!(partition.log_start(hour_ago).await.unwrap(), Offset::ZERO);
+    let end = Offset::new(5);
+    partition.delete_records(end, now()).await.unwrap();
+    assert_eq!(partition.log_start(hour_ago).await.unwrap(), end);
+    let config = TopicConfig::default();
+    while partition.retain(now(), &config).await.unwrap() {}
+    let group = partition.group().clone();
+    let purged = async {
+        while group.log.bounds().last_purged.is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LIMIT, purged).await.unwrap();
+    assert_eq!(cluster.append(&batch(5)).await, end);
+    assert_eq!(partition.log_start(hour_ago).await.unwrap(), end);
+    let read = partition.read(end, None, 1 << 20, end).await.unwrap();
+    assert_eq!(read.next_offset, Offset::new(6));
+
+    // A later bound hides the record, and an earlier one shows it again.
+    let in_an_hour = Some(Timestamp::from_millis(now().as_millis() + 3_600_000));
+    let hidden = partition.log_start(in_an_hour).await.unwrap();
+    assert_eq!(hidden, Offset::new(6));
+    assert_eq!(partition.log_start(hour_ago).await.unwrap(), end);
 }

@@ -10,7 +10,8 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::group::ProposeError;
 use crate::machine::PartitionCell;
-use crate::partition::{AppendError, Appended};
+use crate::partition::AppendError;
+use crate::ticket::Appended;
 
 /// What was proposed and is not answered yet.
 #[derive(Default)]

@@ -24,6 +24,7 @@ mod peer;
 mod positions;
 mod rows;
 mod standing;
+mod ticket;
 mod type_config;
 
 pub use codec::DecodeError;
@@ -32,9 +33,10 @@ pub use coordinator::Coordinator;
 pub use group::{Leadership, ProposeError, ReplicaProgress};
 pub use metadata::Metadata;
 pub use node::{GroupKind, GroupSpec, OpenGroupError, Opened, RaftNode};
-pub use partition::{AppendError, Appended, Partition, Submitted, Ticket};
+pub use partition::{AppendError, Partition};
 pub use peer::{ConnectError, Connector, PeerService, TcpConnector};
 pub use positions::{Batches, Cursor, ReadError};
+pub use ticket::{Appended, Submitted, Ticket};
 
 #[cfg(test)]
 mod cluster_test;

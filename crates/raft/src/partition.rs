@@ -11,13 +11,12 @@
 use std::sync::Arc;
 
 use flotilla_state::partition::{
-    Admission, IdAdmission, IdentifiedRecord, KnownRecord, Outcome, PartitionCommand,
-    PartitionState, PendingBatches, Rejection, RetentionStep, Stamp, encode_append,
-    encode_identified_append,
+    Admission, IdAdmission, IdentifiedRecord, Outcome, PartitionCommand, PartitionState, Rejection,
+    RetentionStep, Stamp, encode_append, encode_identified_append,
 };
-use flotilla_types::batch::BatchProducer;
 use flotilla_types::{
-    FencingToken, JobName, LogIndex, Offset, RaftGroupId, RecordBatch, Term, Timestamp, TopicConfig,
+    FencingToken, JobName, LogIndex, Offset, ProducerEpoch, RaftGroupId, RecordBatch, Term,
+    Timestamp, TopicConfig,
 };
 use tokio::sync::oneshot;
 
@@ -25,17 +24,8 @@ use crate::group::{Group, Leadership, ProposeError, ReplicaProgress};
 use crate::ledger::{Ledger, Unanswered};
 use crate::machine::{PartitionCell, Published};
 use crate::positions::{self, Batches, Cursor, ReadError};
+use crate::ticket::{Accepted, Appended, Submitted, Ticket, appended};
 use crate::type_config::Reply;
-
-/// Where an appended batch is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
-    pub base_offset: Offset,
-    pub end_offset: Offset,
-    /// The batch was appended before, by an earlier attempt.
-    pub duplicate: bool,
-    pub term: Term,
-}
 
 /// Why a batch was not appended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,33 +54,6 @@ struct Order {
     /// The leadership in which batches are being proposed.
     term: Option<Term>,
     last_timestamp: Timestamp,
-}
-
-/// What came of a batch whose records have message ids.
-pub enum Submitted {
-    Accepted(Ticket),
-    /// These of its records are stored already. Nothing else happened: leave them out.
-    Known(Vec<KnownRecord>),
-}
-
-/// An accepted batch whose outcome is still open.
-#[must_use = "the batch is acknowledged only by `wait`"]
-pub struct Ticket(Accepted);
-
-enum Accepted {
-    Settled(Appended),
-    Proposed(
-        oneshot::Receiver<Result<Appended, AppendError>>,
-        RaftGroupId,
-    ),
-    /// An earlier attempt of the same batch is on its way.
-    Following {
-        partition: Partition,
-        producer: Option<BatchProducer>,
-        record_count: u32,
-        end_offset: Offset,
-        term: Term,
-    },
 }
 
 impl Partition {
@@ -167,16 +130,16 @@ impl Partition {
         self.group.progress()
     }
 
-    /// Reads batches from `offset` on, at least one if there is one, and none that was appended before
-    /// `oldest`. The cursor of the last read spares a look-up.
+    /// Reads batches from `offset` on, at least one if there is one, and nothing below `log_start`, where
+    /// [`log_start`](Self::log_start) has just said that what is kept begins. The cursor of the last read
+    /// spares a look-up.
     pub async fn read(
         &self,
         offset: Offset,
         cursor: Option<Cursor>,
         bytes_max: usize,
-        oldest: Option<Timestamp>,
+        log_start: Offset,
     ) -> Result<Batches, ReadError> {
-        let log_start = self.log_start(oldest).await?;
         if offset < log_start {
             return Err(ReadError::OutOfRange {
                 offset,
@@ -327,7 +290,7 @@ impl Partition {
     }
 
     /// Waits until more is applied than that, or nothing that was proposed is open any more.
-    async fn wait_past(&self, high_watermark: Offset, term: Term) {
+    pub(crate) async fn wait_past(&self, high_watermark: Offset, term: Term) {
         let mut published = self.cell.watch();
         let moved = published.wait_for(|now| now.high_watermark > high_watermark);
         let deposed = self
@@ -412,17 +375,22 @@ impl Partition {
         }
     }
 
-    /// Makes the owner of a job the only one of its owners that may append, and returns the offset below
-    /// which everything lies that earlier ones have appended.
+    /// Makes an instance of the producer of a job's owner the only one that may append for the job.
+    /// Returns its epoch, and the offset below which everything lies that others have appended.
     pub async fn fence(
         &self,
         job: JobName,
         token: FencingToken,
+        instance: u64,
         now: Timestamp,
-    ) -> Result<Offset, AppendError> {
-        let command = PartitionCommand::Fence { job, token };
+    ) -> Result<(Offset, ProducerEpoch), AppendError> {
+        let command = PartitionCommand::Fence {
+            job,
+            token,
+            instance,
+        };
         match self.propose_command(&command, now).await? {
-            Outcome::Fenced { end_offset } => Ok(end_offset),
+            Outcome::Fenced { end_offset, epoch } => Ok((end_offset, epoch)),
             _ => unreachable!("invariant: a fence is answered as a fence"),
         }
     }
@@ -469,81 +437,4 @@ impl Partition {
         let purged = self.group.log.bounds().last_purged.map(|id| id.index);
         purge_point.filter(|point| Some(*point) > purged)
     }
-}
-
-fn appended(outcome: Result<Reply, ProposeError>, term: Term) -> Result<Appended, AppendError> {
-    match outcome? {
-        Reply::Partition(Outcome::Appended {
-            base_offset,
-            end_offset,
-        }) => Ok(Appended {
-            base_offset,
-            end_offset,
-            duplicate: false,
-            term,
-        }),
-        Reply::Partition(Outcome::Duplicate {
-            base_offset,
-            end_offset,
-        }) => Ok(Appended {
-            base_offset,
-            end_offset,
-            duplicate: true,
-            term,
-        }),
-        Reply::Partition(Outcome::Rejected(rejection)) => Err(rejection.into()),
-        Reply::Partition(
-            Outcome::Trimmed { .. } | Outcome::SegmentClosed | Outcome::Fenced { .. },
-        )
-        | Reply::Metadata(_)
-        | Reply::Coordinator(_)
-        | Reply::None => unreachable!("invariant: an append is answered as an append"),
-    }
-}
-
-impl Ticket {
-    /// The outcome, once the batch is stored on a majority.
-    pub async fn wait(self) -> Result<Appended, AppendError> {
-        match self.0 {
-            Accepted::Settled(appended) => Ok(appended),
-            Accepted::Proposed(receiver, group) => {
-                let stopped = AppendError::Propose(ProposeError::Stopped { group });
-                receiver.await.unwrap_or(Err(stopped))
-            }
-            Accepted::Following {
-                partition,
-                producer,
-                record_count,
-                end_offset,
-                term,
-            } => {
-                partition
-                    .wait_past(end_offset_before(end_offset), term)
-                    .await;
-                let nothing_pending = PendingBatches::new();
-                let admission = partition
-                    .cell
-                    .with_state(|state| state.check(producer, record_count, &nothing_pending));
-                match admission {
-                    Admission::Duplicate {
-                        base_offset,
-                        end_offset,
-                    } => Ok(Appended {
-                        base_offset,
-                        end_offset,
-                        duplicate: true,
-                        term,
-                    }),
-                    _ => Err(AppendError::Propose(ProposeError::ResultUnknown {
-                        group: partition.group.id,
-                    })),
-                }
-            }
-        }
-    }
-}
-
-/// The offset that the high watermark passes when it reaches `end_offset`.
-fn end_offset_before(end_offset: Offset) -> Offset {
-    Offset::new(end_offset.get().saturating_sub(1))
 }

@@ -76,7 +76,8 @@ pub(crate) async fn log_start(
     let Some(oldest) = oldest else {
         return Ok(log_start);
     };
-    let known = cell.oldest_kept();
+    // Where the search went by a later bound, what lies before it may count again.
+    let known = cell.oldest_kept().filter(|known| known.bound <= oldest);
     if let Some(known) = known
         && known.appended_at.is_some_and(|time| time >= oldest)
     {
@@ -111,10 +112,11 @@ async fn find_kept(
         .filter(|_| start < published.high_watermark)
     else {
         let index = published.applied.map_or(LogIndex::new(0), LogIndex::next);
-        return Ok(nothing_kept(published, index));
+        return Ok(nothing_kept(published, index, oldest));
     };
     let first = match known {
-        Some(known) if known.offset == start => known.index,
+        // What stood there may have been purged since.
+        Some(known) if known.offset == start => known.index.max(first_unpurged(log)),
         _ => find(log, cell, start).await.map_err(ReadError::Storage)?,
     };
     let mut walk = Walk {
@@ -134,11 +136,12 @@ async fn find_kept(
             return Ok(kept);
         }
     }
-    Ok(nothing_kept(published, walk.index))
+    Ok(nothing_kept(published, walk.index, oldest))
 }
 
-fn nothing_kept(published: Published, index: LogIndex) -> OldestKept {
+fn nothing_kept(published: Published, index: LogIndex, bound: Timestamp) -> OldestKept {
     OldestKept {
+        bound,
         offset: published.high_watermark,
         index,
         appended_at: None,
@@ -181,6 +184,7 @@ impl Walk {
             if appended_at.is_some() {
                 let offset = batch.base_offset().max(self.offset);
                 return Ok(Some(OldestKept {
+                    bound: oldest,
                     offset,
                     index,
                     appended_at,
@@ -381,11 +385,13 @@ async fn find(log: &GroupLog, cell: &PartitionCell, offset: Offset) -> io::Resul
         return Ok(index);
     }
     let row = stored_row(log, offset).await?;
-    let first = log
-        .bounds()
-        .last_purged
-        .map_or(LogIndex::new(0), |id| id.index.next());
+    let first = first_unpurged(log);
     Ok(row.map_or(first, |row| row.index.max(first)))
+}
+
+fn first_unpurged(log: &GroupLog) -> LogIndex {
+    let last_purged = log.bounds().last_purged;
+    last_purged.map_or(LogIndex::new(0), |id| id.index.next())
 }
 
 async fn stored_row(log: &GroupLog, offset: Offset) -> io::Result<Option<IndexRow>> {

@@ -8,6 +8,7 @@ use flotilla_protocol::{ApiError, v1};
 use flotilla_state::metadata::MetadataState;
 use flotilla_types::limits::{GRPC_MESSAGE_BYTES_MAX, METADATA_COMMAND_BYTES_MAX};
 use flotilla_types::{ClusterId, ErrorCode};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
@@ -26,11 +27,16 @@ const TOPIC_BYTES_MAX: usize = 1_024;
 
 pub(crate) struct ManifestService {
     node: Arc<Node>,
+    /// Held while a plan is made: one at a time.
+    planning: Semaphore,
 }
 
 impl ManifestService {
     pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self { node }
+        Self {
+            node,
+            planning: Semaphore::new(1),
+        }
     }
 
     async fn apply(
@@ -49,6 +55,9 @@ impl ManifestService {
             let state = self.caught_up().await?;
             refuse_other_etag(&request.if_etag, &state)?;
             let plan = self.plan(state, wanted.clone(), request.prune).await?;
+            if Instant::now() >= deadline && !request.dry_run {
+                return Err(not_in_time());
+            }
             if request.dry_run || plan.commands.is_empty() {
                 let topics_version = plan.topics_version;
                 return Ok(write_plan(plan, topics_version));
@@ -86,6 +95,8 @@ impl ManifestService {
             default_replication_factor: self.node.default_replication_factor(),
             now: self.node.now(),
         };
+        // The semaphore is never closed.
+        let _turn = self.planning.acquire().await;
         let planned = tokio::task::spawn_blocking(move || {
             let plan = Plan::make(&state, &wanted, &rules)?;
             refuse_large(&plan)?;
@@ -132,6 +143,12 @@ impl Manifests for ManifestService {
     ) -> Result<Response<v1::ApplyManifestResponse>, Status> {
         Ok(Response::new(self.apply(request.into_inner()).await?))
     }
+}
+
+fn not_in_time() -> ApiError {
+    let message = "comparing the manifest with the cluster took too long, and nothing has changed: \
+                   apply it in parts";
+    ApiError::new(ErrorCode::Overloaded, message)
 }
 
 fn refuse_other_cluster(expected: &str, ours: ClusterId) -> Result<(), ApiError> {

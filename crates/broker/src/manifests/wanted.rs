@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flotilla_protocol::topics::parse_config;
 use flotilla_protocol::{ApiError, v1};
-use flotilla_types::limits::TOPICS_PER_REQUEST_MAX;
+use flotilla_types::limits::MANIFEST_TOPICS_MAX;
 use flotilla_types::{ErrorCode, TopicConfig, TopicName};
 
 use crate::errors;
@@ -30,9 +30,9 @@ pub(super) struct WantedTopic {
 impl Wanted {
     pub(super) fn read(manifest: v1::Manifest) -> Result<Self, ApiError> {
         let count = manifest.topics.len();
-        if count > TOPICS_PER_REQUEST_MAX {
+        if count > MANIFEST_TOPICS_MAX {
             return Err(invalid(&format!(
-                "a manifest names at most {TOPICS_PER_REQUEST_MAX} topics, and this one names {count}: \
+                "a manifest names at most {MANIFEST_TOPICS_MAX} topics, and this one names {count}: \
                  split it, and apply the parts without prune"
             )));
         }
@@ -103,7 +103,7 @@ mod tests {
     fn what_is_no_name_and_what_is_too_much_is_refused() {
         let error = refusal(vec![spec("../x")]);
         assert_eq!(error.code, ErrorCode::InvalidTopicName);
-        let many = (0..=TOPICS_PER_REQUEST_MAX).map(|number| spec(&format!("t{number}")));
+        let many = (0..=MANIFEST_TOPICS_MAX).map(|number| spec(&format!("t{number}")));
         let error = refusal(many.collect());
         assert_eq!(error.code, ErrorCode::InvalidArgument);
     }

@@ -58,10 +58,13 @@ impl LeaderCall for Fence {
         partition: &Partition,
     ) -> Result<Self::Answer, AppendError> {
         let token = FencingToken::new(self.request.token);
-        let end_offset = partition.fence(self.job, token, node.now()).await?;
+        let instance = self.request.instance;
+        let fenced = partition.fence(self.job, token, instance, node.now());
+        let (end_offset, epoch) = fenced.await?;
         Ok(FenceProducerResponse {
             end_offset: end_offset.get(),
             leader_epoch: partition.leadership().epoch.get(),
+            producer_epoch: epoch.get().into(),
         })
     }
 

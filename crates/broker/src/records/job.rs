@@ -12,6 +12,8 @@ use metrics::Gauge;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::payload;
+
 /// A request that waits for its outcome.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -86,6 +88,7 @@ impl Parsed {
             let message = "a produce request needs records or a batch";
             ApiError::new(ErrorCode::InvalidArgument, message)
         })?;
+        payload::refuse_senseless(&payload)?;
         Ok(Self {
             name,
             partition: request.partition.map(PartitionIndex::new),

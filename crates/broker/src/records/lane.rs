@@ -258,8 +258,11 @@ impl Lane {
             return Err(Outcome::Failed(errors::disk_full(self.node.id)));
         }
         let now = self.node.now();
-        let submission = Submission::read(&self.node, &job.payload, located, now).await;
-        let submission = submission.map_err(Outcome::Failed)?;
+        let reading = Submission::read(&self.node, &job.payload, located, now);
+        let submission = match timeout_at(job.deadline, reading).await {
+            Ok(submission) => submission.map_err(Outcome::Failed)?,
+            Err(_) => return Err(Outcome::Failed(not_checked_in_time())),
+        };
         let mut submitting = Box::pin(submission.submit(partition, now));
         let taken = match timeout_at(job.deadline, &mut submitting).await {
             Ok(Ok(taken)) => taken,
@@ -369,6 +372,14 @@ fn too_late(job: &Job) -> ApiError {
         let message = "the request waited too long behind others of its stream: send it again";
         ApiError::new(ErrorCode::Overloaded, message)
     })
+}
+
+fn not_checked_in_time() -> ApiError {
+    ApiError::new(
+        ErrorCode::Overloaded,
+        "the node had no time to check the records, and has stored none: send them later, or in \
+         smaller requests",
+    )
 }
 
 fn timed_out() -> ApiError {

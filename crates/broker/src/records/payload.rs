@@ -10,10 +10,10 @@
 use bytes::Bytes;
 use flotilla_protocol::v1::produce_request::Payload;
 use flotilla_protocol::{ApiError, v1};
-use flotilla_types::limits::BATCH_RECORDS_MAX;
+use flotilla_types::limits::{BATCH_RECORDS_MAX, MESSAGE_ID_BYTES_MAX};
 use flotilla_types::{
     BatchBuilder, BatchContents, BatchError, Compression, ErrorCode, Header, MessageId,
-    PartitionIndex, RecordBatch, Timestamp, TopicConfig, partition_of_key,
+    MessageIdError, PartitionIndex, RecordBatch, Timestamp, TopicConfig, partition_of_key,
 };
 
 /// A compressed batch above this is walked on a thread that may block, in bytes.
@@ -30,7 +30,7 @@ pub(crate) fn held_bytes(payload: &Payload) -> usize {
         Payload::Records(records) => records
             .records
             .iter()
-            .map(|record| RECORD_OVERHEAD_BYTES + record_bytes(record))
+            .map(|record| RECORD_OVERHEAD_BYTES + record_bytes(record) + id_bytes(record))
             .sum(),
     }
 }
@@ -90,17 +90,9 @@ pub(crate) fn pack<'a>(
     now: Timestamp,
 ) -> Result<RecordBatch, ApiError> {
     let mut builder = BatchBuilder::new(Compression::None);
-    let mut count = 0;
+    let mut is_empty = true;
     for record in records {
-        count += 1;
-        if count > BATCH_RECORDS_MAX {
-            return Err(invalid(&format!(
-                "a request takes at most {BATCH_RECORDS_MAX} records: send the others in another one"
-            )));
-        }
-        if let Some(id) = &record.message_id {
-            read_message_id(id)?;
-        }
+        is_empty = false;
         check_record_bytes(record_bytes(record), config)?;
         let headers: Vec<Header> = record.headers.iter().cloned().map(Header::from).collect();
         let timestamp = record.timestamp_ms.map_or(now, Timestamp::from_millis);
@@ -111,7 +103,7 @@ pub(crate) fn pack<'a>(
             &headers,
         )?;
     }
-    if count == 0 {
+    if is_empty {
         return Err(no_records());
     }
     Ok(builder.build(None)?)
@@ -163,6 +155,31 @@ fn record_bytes(record: &v1::Record) -> usize {
         .map(|header| header.key.len() + len(&header.value))
         .sum();
     len(&record.key) + len(&record.value) + headers
+}
+
+fn id_bytes(record: &v1::Record) -> usize {
+    record.message_id.as_ref().map_or(0, String::len)
+}
+
+/// Refuses what is wrong whatever the topic, before anything is done about it.
+pub(crate) fn refuse_senseless(payload: &Payload) -> Result<(), ApiError> {
+    let Payload::Records(records) = payload else {
+        return Ok(());
+    };
+    if records.records.len() > BATCH_RECORDS_MAX {
+        return Err(invalid(&format!(
+            "{} records are too many for one request: send {BATCH_RECORDS_MAX} at a time",
+            records.records.len()
+        )));
+    }
+    let mut ids = records
+        .records
+        .iter()
+        .filter_map(|record| record.message_id.as_ref());
+    match ids.find(|id| !(1..=MESSAGE_ID_BYTES_MAX).contains(&id.len())) {
+        Some(id) => Err(invalid(&MessageIdError { bytes: id.len() }.to_string())),
+        None => Ok(()),
+    }
 }
 
 fn no_records() -> ApiError {

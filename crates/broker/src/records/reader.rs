@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::{Batches, Cursor, Partition};
-use flotilla_types::{ErrorCode, Offset, RecordBatch, Timestamp};
+use flotilla_types::{ErrorCode, Offset, RecordBatch};
 use futures::Stream;
 use tokio::time::timeout;
 use tonic::Status;
@@ -117,7 +117,7 @@ impl Reader {
         }
         self.answered = true;
         let start_offset = self.position.get();
-        let batches = self.read(oldest).await?;
+        let batches = self.read(log_start).await?;
         Ok(Some(v1::FetchResponse {
             start_offset,
             partition: self.located.index.get(),
@@ -192,13 +192,13 @@ impl Reader {
         Ok(())
     }
 
-    async fn read(&mut self, oldest: Option<Timestamp>) -> Result<Bytes, ApiError> {
+    async fn read(&mut self, log_start: Offset) -> Result<Bytes, ApiError> {
         if self.partition.high_watermark() <= self.position || self.is_complete() {
             return Ok(Bytes::new());
         }
         let read = self
             .partition
-            .read(self.position, self.cursor, self.bytes_max, oldest);
+            .read(self.position, self.cursor, self.bytes_max, log_start);
         let mut read = read.await.map_err(errors::from_read)?;
         if let Some(limit) = self.limit() {
             cut(&mut read, limit)?;

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use flotilla_protocol::v1::produce_request::Payload;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::{AppendError, Appended, Partition, Submitted, Ticket};
@@ -13,7 +12,8 @@ use flotilla_state::partition::IdentifiedRecord;
 use flotilla_types::{MessageId, Offset, RecordBatch, Term, Timestamp, TopicConfig};
 
 use super::answer::{RecordPlace, Stored};
-use super::{payload, validation};
+use super::payload;
+use super::validation::Unvalidated;
 use crate::node::Node;
 use crate::router::Located;
 
@@ -68,7 +68,7 @@ impl Submission {
         let schema = node.schema_in_force(located).await?;
         let submission = Self::unpack(payload, &located.config, now).await?;
         if let Some(schema) = schema {
-            node.validate(&schema, submission.values()?).await?;
+            node.validate(&schema, submission.unvalidated()).await?;
         }
         Ok(submission)
     }
@@ -95,12 +95,12 @@ impl Submission {
             .map(Self::Batch)
     }
 
-    fn values(&self) -> Result<Vec<Option<Bytes>>, ApiError> {
+    fn unvalidated(&self) -> Unvalidated {
         match self {
-            Self::Batch(batch) => validation::values_of(batch),
+            Self::Batch(batch) => Unvalidated::Batch(batch.clone()),
             Self::Identified(identified) => {
                 let records = identified.records.iter();
-                Ok(records.map(|record| record.value.clone()).collect())
+                Unvalidated::Values(records.map(|record| record.value.clone()).collect())
             }
         }
     }

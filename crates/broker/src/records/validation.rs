@@ -10,7 +10,7 @@ use bytes::Bytes;
 use flotilla_protocol::ApiError;
 use flotilla_schema::Schema;
 use flotilla_state::metadata::Topic;
-use flotilla_types::{ErrorCode, RecordBatch, TopicId, TopicName, Visibility};
+use flotilla_types::{Compression, ErrorCode, RecordBatch, TopicId, TopicName, Visibility};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -18,8 +18,9 @@ use crate::errors;
 use crate::node::Node;
 use crate::router::Located;
 
-/// Values above this are validated on a thread that may block, in bytes.
-const INLINE_MAX: usize = 16 << 10;
+/// What is smaller is validated at once, on a thread that others wait for: bytes of the records times
+/// bytes of the schema, because so much work it can be.
+const INLINE_MAX: usize = 4 << 20;
 /// Requests that are validated on such threads at a time. A schema can make that slow, and others have
 /// work for these threads too.
 const TURNS: usize = 2;
@@ -80,16 +81,16 @@ impl Node {
     pub(crate) async fn validate(
         &self,
         schema: &Arc<Schema>,
-        values: Vec<Option<Bytes>>,
+        unvalidated: Unvalidated,
     ) -> Result<(), ApiError> {
-        let bytes: usize = values.iter().flatten().map(Bytes::len).sum();
-        if bytes <= INLINE_MAX {
-            return validate_all(schema, &values);
+        if unvalidated.cost(schema) <= INLINE_MAX {
+            return validate_all(schema, &unvalidated.into_values()?);
         }
-        // The semaphore is never closed.
+        // Nothing is decompressed before its turn. The semaphore is never closed.
         let _turn = self.schemas.turns.acquire().await;
         let schema = schema.clone();
-        let validated = tokio::task::spawn_blocking(move || validate_all(&schema, &values));
+        let validate = move || validate_all(&schema, &unvalidated.into_values()?);
+        let validated = tokio::task::spawn_blocking(validate);
         validated.await.map_err(|error| {
             tracing::error!(%error, "validating records failed");
             ApiError::new(ErrorCode::Internal, "the records could not be validated")
@@ -97,10 +98,33 @@ impl Node {
     }
 }
 
-/// The values of a batch, decompressed.
-pub(crate) fn values_of(batch: &RecordBatch) -> Result<Vec<Option<Bytes>>, ApiError> {
-    let records = batch.records()?.into_iter();
-    Ok(records.map(|record| record.value).collect())
+/// Records to be validated.
+pub(crate) enum Unvalidated {
+    Batch(RecordBatch),
+    Values(Vec<Option<Bytes>>),
+}
+
+impl Unvalidated {
+    /// About what validating costs at worst.
+    fn cost(&self, schema: &Schema) -> usize {
+        let bytes = match self {
+            // Nobody knows before it is decompressed.
+            Self::Batch(batch) if batch.compression() != Compression::None => return usize::MAX,
+            Self::Batch(batch) => batch.len(),
+            Self::Values(values) => values.iter().flatten().map(Bytes::len).sum(),
+        };
+        bytes.saturating_mul(schema.text().len())
+    }
+
+    fn into_values(self) -> Result<Vec<Option<Bytes>>, ApiError> {
+        match self {
+            Self::Batch(batch) => {
+                let records = batch.records()?.into_iter();
+                Ok(records.map(|record| record.value).collect())
+            }
+            Self::Values(values) => Ok(values),
+        }
+    }
 }
 
 async fn compile(topic: &Topic) -> Result<Arc<Schema>, ApiError> {

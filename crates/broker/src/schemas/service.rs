@@ -7,6 +7,7 @@ use flotilla_protocol::v1::schema_admin_server::SchemaAdmin;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_state::metadata::{MetadataCommand, MetadataRejection, Topic};
 use flotilla_types::{ErrorCode, TopicName};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
@@ -22,11 +23,16 @@ const ATTEMPTS_MAX: usize = 5;
 
 pub(crate) struct SchemaService {
     node: Arc<Node>,
+    /// Held while a schema is judged: one at a time.
+    judging: Semaphore,
 }
 
 impl SchemaService {
     pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self { node }
+        Self {
+            node,
+            judging: Semaphore::new(1),
+        }
     }
 
     /// Judges again if another schema was registered in between, unless the caller goes by a version.
@@ -68,7 +74,7 @@ impl SchemaService {
             now: self.node.now(),
         };
         let name = topic.name.clone();
-        let Judgement { version, is_new } = judge_apart(topic, schema.clone()).await?;
+        let Judgement { version, is_new } = self.judge(topic, schema.clone()).await?;
         if is_new {
             let proposed = self.node.propose(&command, deadline).await?;
             tracing::info!(topic = %name, version, "a topic has a new schema");
@@ -76,6 +82,12 @@ impl SchemaService {
         }
         let created = is_new;
         Ok(v1::RegisterSchemaResponse { version, created })
+    }
+
+    async fn judge(&self, topic: Topic, schema: Arc<str>) -> Result<Judgement, ApiError> {
+        // The semaphore is never closed.
+        let _turn = self.judging.acquire().await;
+        judge_apart(topic, schema).await
     }
 
     /// The topic as the cluster knows it now, because a schema is judged by the latest one.
@@ -128,7 +140,7 @@ impl SchemaAdmin for SchemaService {
         let request = request.into_inner();
         let name = TopicName::parse(&request.topic).map_err(ApiError::from)?;
         let topic = self.topic(&name).await?;
-        let Judgement { version, is_new } = judge_apart(topic, request.schema.into()).await?;
+        let Judgement { version, is_new } = self.judge(topic, request.schema.into()).await?;
         Ok(Response::new(v1::CheckSchemaResponse { version, is_new }))
     }
 }

@@ -2,8 +2,8 @@
 //! have to start over.
 //!
 //! A producer that writes for the owner of a job has the identity that belongs to the owner's token. A
-//! partition accepts it once the owner is fenced in there, and to start over is to go on in the next
-//! epoch of the same identity.
+//! partition accepts it once the owner is fenced in there, and says in which epoch: another one for each
+//! producer of the owner, and each time it starts over.
 
 use std::sync::Arc;
 
@@ -20,9 +20,6 @@ use super::window::Identity;
 use crate::ClientError;
 use crate::client::{Core, Repeat, within};
 
-/// Epochs are signed on the wire.
-const EPOCH_MAX: u16 = i16::MAX as u16;
-
 pub(super) struct Identities {
     core: Arc<Core>,
     owner: Option<ProducerOwner>,
@@ -38,53 +35,45 @@ impl Identities {
         }
     }
 
-    /// The identity with which a partition begins, or goes on after `last`.
+    /// The identity with which a partition begins, or starts over if it has begun.
     pub(super) async fn next(
         &self,
         (topic, partition): (&TopicName, PartitionIndex),
-        last: Option<Identity>,
+        has_begun: bool,
         deadline: Instant,
     ) -> Result<Identity, ClientError> {
-        match (&self.owner, last) {
-            (Some(owner), last) => {
-                self.fence(owner, (topic, partition), deadline).await?;
-                let id = ProducerId::owned(owner.token);
-                let epoch = last.map_or(Some(0), |last| last.epoch.get().checked_add(1));
-                let epoch = epoch.filter(|epoch| *epoch <= EPOCH_MAX).ok_or_else(|| {
-                    ApiError::new(
-                        ErrorCode::ProducerFenced,
-                        "the producer has started over too often: become the job's owner again",
-                    )
-                })?;
-                let epoch = ProducerEpoch::new(epoch);
-                Ok(Identity { id, epoch })
-            }
-            (None, None) => self.first(deadline).await,
-            (None, Some(_)) => self.another(deadline).await,
+        match (&self.owner, has_begun) {
+            (Some(owner), _) => self.fence(owner, (topic, partition), deadline).await,
+            (None, false) => self.first(deadline).await,
+            (None, true) => self.another(deadline).await,
         }
     }
 
-    /// Makes the owner the only one of its job that may append to the partition.
+    /// Makes this producer the only one that may append to the partition for any owner of the job.
     async fn fence(
         &self,
         owner: &ProducerOwner,
         (topic, partition): (&TopicName, PartitionIndex),
         deadline: Instant,
-    ) -> Result<(), ClientError> {
+    ) -> Result<Identity, ClientError> {
         let request = v1::FenceProducerRequest {
             topic: topic.to_string(),
             partition: partition.get(),
             job: owner.job.to_string(),
             token: owner.token.get(),
             no_forward: false,
+            instance: rand::random(),
         };
         let send = |channel, limit| {
             let request = within(limit, request.clone());
             async move { ProduceClient::new(channel).fence_producer(request).await }
         };
-        // An owner that is fenced in already stays so.
-        let fenced = self.core.call_until(deadline, Repeat::Always, send).await;
-        fenced.map(drop)
+        // An instance that is fenced in already stays so.
+        let fenced = self.core.call_until(deadline, Repeat::Always, send).await?;
+        Ok(Identity {
+            id: ProducerId::owned(owner.token),
+            epoch: read_epoch(fenced.producer_epoch)?,
+        })
     }
 
     async fn first(&self, deadline: Instant) -> Result<Identity, ClientError> {
@@ -112,15 +101,17 @@ impl Identities {
         };
         // An identity that is allocated twice is wasted, not wrong.
         let answer = self.core.call_until(deadline, Repeat::Always, send).await?;
-        let epoch = u16::try_from(answer.producer_epoch).map_err(|_| {
-            ApiError::new(
-                ErrorCode::Internal,
-                format!("producer epoch {} is out of range", answer.producer_epoch),
-            )
-        })?;
         Ok(Identity {
             id: ProducerId::new(answer.producer_id),
-            epoch: ProducerEpoch::new(epoch),
+            epoch: read_epoch(answer.producer_epoch)?,
         })
     }
+}
+
+fn read_epoch(epoch: u32) -> Result<ProducerEpoch, ApiError> {
+    let read = u16::try_from(epoch).map(ProducerEpoch::new);
+    read.map_err(|_| {
+        let message = format!("producer epoch {epoch} is out of range");
+        ApiError::new(ErrorCode::Internal, message)
+    })
 }

@@ -196,7 +196,7 @@ impl Shared {
             backoff: Backoff::new(&self.core.config),
             request_timeout: self.config.request_timeout,
             delivery_timeout: self.config.delivery_timeout,
-            identity: None,
+            has_begun: false,
             failing_since: None,
         }
     }

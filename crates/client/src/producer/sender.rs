@@ -20,7 +20,7 @@ use tracing::debug;
 use super::identities::Identities;
 use super::lane::Lane;
 use super::link::{Answer, Link, Links};
-use super::window::{Identity, Window};
+use super::window::Window;
 use crate::ClientError;
 use crate::backoff::Backoff;
 use crate::client::Core;
@@ -40,8 +40,8 @@ pub(super) struct Sender {
     pub(super) backoff: Backoff,
     pub(super) request_timeout: Duration,
     pub(super) delivery_timeout: Duration,
-    /// What the partition has used last.
-    pub(super) identity: Option<Identity>,
+    /// The partition has used the producer's first identity.
+    pub(super) has_begun: bool,
     /// When the first round failed since a batch was last acknowledged.
     pub(super) failing_since: Option<Instant>,
 }
@@ -91,10 +91,9 @@ impl Sender {
     async fn prepare(&mut self) -> Result<Arc<Link>, ApiError> {
         if self.window.needs_identity() {
             let place = (&self.lane.topic, self.lane.partition);
-            let identity = self.identities.next(place, self.identity, self.deadline());
-            let identity = identity.await.map_err(not_available)?;
-            self.window.adopt(identity);
-            self.identity = Some(identity);
+            let identity = self.identities.next(place, self.has_begun, self.deadline());
+            self.window.adopt(identity.await.map_err(not_available)?);
+            self.has_begun = true;
         }
         let (topic, partition) = (&self.lane.topic, self.lane.partition);
         match self.core.metadata.leader_address(topic, partition)? {

@@ -4,6 +4,7 @@
 //! journal covers the entries that they come from: a crash can lose rows, which are then computed
 //! again from the log, but never leaves rows of entries that are gone.
 
+mod opening;
 mod partition;
 mod small;
 

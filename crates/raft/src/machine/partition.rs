@@ -14,11 +14,12 @@ use flotilla_types::{LogIndex, Offset, Term, Timestamp};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
+use super::opening::{available_from, finish_installation, load_rejected};
 use super::{read_row, stored_membership};
 use crate::log_store::{completion, wait};
 use crate::rows::{
     APPLIED, Image, IndexRow, all_offset_index_keys, all_rejected_keys, checkpoint_key,
-    checkpoint_keys_below, offset_index_key, position_of, rejected_key,
+    checkpoint_keys_below, offset_index_key, rejected_key,
 };
 use crate::type_config::{Payload, RaftLogId, Reply, StoredMembership};
 
@@ -26,8 +27,6 @@ use crate::type_config::{Payload, RaftLogId, Reply, StoredMembership};
 const SAVE_INTERVAL_BYTES: u64 = 8 << 20;
 /// The latest batches whose exact log index is kept in memory, for consumers at the tail.
 const TAIL_POSITIONS: usize = 1_024;
-/// Rejected appends that are read at the start. They arise only when leaders change mid-flight.
-const REJECTED_ROWS_MAX: usize = 1_000_000;
 
 /// What readers may see: all of it is committed and applied here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +43,8 @@ pub(crate) struct Published {
 /// The first batch of a log that was appended at a certain time or later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OldestKept {
+    /// The time that was asked for.
+    pub(crate) bound: Timestamp,
     pub(crate) offset: Offset,
     /// The batch is at this index or after it.
     pub(crate) index: LogIndex,
@@ -445,67 +446,6 @@ impl Inner {
             purge_point: self.state.purge_point(),
         }
     }
-}
-
-/// The end of the checkpoint that stands for the purged part of the log.
-fn available_from(log: &GroupLog, snapshot: Option<LogIndex>) -> io::Result<Offset> {
-    let Some(index) = snapshot else {
-        return Ok(Offset::ZERO);
-    };
-    let row = log.row(&checkpoint_key(index)).map_err(io::Error::other)?;
-    let bytes = row.ok_or_else(|| {
-        io::Error::other(format!(
-            "raft group {} is purged up to entry {index}, whose checkpoint is missing",
-            log.id()
-        ))
-    })?;
-    let image = Image::decode(Bytes::from(bytes)).map_err(io::Error::other)?;
-    let state = PartitionState::decode(&image.state).map_err(io::Error::other)?;
-    Ok(state.next_offset())
-}
-
-/// A crash between installing a checkpoint and purging the old log leaves the state ahead of the
-/// log. That is in order only if the state is exactly a stored checkpoint: then the purge is done
-/// now. Any other state ahead of its log means that synced entries are missing.
-fn finish_installation(log: &GroupLog, image: &Image) -> io::Result<()> {
-    let applied = image.applied.ok_or_else(|| {
-        io::Error::other("a state without applied entries cannot be ahead of its log")
-    })?;
-    let checkpoint = log
-        .row(&checkpoint_key(LogIndex::new(applied.index)))
-        .map_err(io::Error::other)?;
-    if checkpoint.as_deref() != Some(image.encode().as_ref()) {
-        return Err(io::Error::other(format!(
-            "the state of raft group {} is at entry {} but its log ends at {:?}: synced entries are \
-             missing, so this replica must not serve; restore the disk or replace the node",
-            log.id(),
-            applied.index,
-            log.bounds().last,
-        )));
-    }
-    let (sender, receiver) = std::sync::mpsc::channel();
-    log.purge_to(
-        crate::codec::to_log_id(&applied),
-        Box::new(move |result| {
-            // The receiver waits right below.
-            let _ = sender.send(result);
-        }),
-    );
-    receiver
-        .recv()
-        .map_err(io::Error::other)?
-        .map_err(io::Error::other)
-}
-
-fn load_rejected(log: &GroupLog) -> io::Result<BTreeSet<LogIndex>> {
-    let rows = log
-        .rows(all_rejected_keys(), REJECTED_ROWS_MAX)
-        .map_err(io::Error::other)?;
-    Ok(rows
-        .iter()
-        .filter_map(|(key, _)| position_of(key))
-        .map(LogIndex::new)
-        .collect())
 }
 
 fn put(key: Vec<u8>, value: Bytes) -> Row {

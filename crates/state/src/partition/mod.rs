@@ -11,7 +11,7 @@
 //! The log of a partition is divided into intervals that end at *checkpoints*: entries chosen from
 //! what the log holds, so that every replica divides alike. Retention moves the log start by a
 //! replicated command, and the log is purged only up to a checkpoint that lies at or below the log
-//! start. The image of the state at a checkpoint is the Raft snapshot: a few kilobytes, after which a
+//! start. The image of the state at a checkpoint is the Raft snapshot: small, after which a
 //! follower gets every retained record by ordinary replication.
 //!
 //! This module does not hold records, does not know where bytes lie, and never reads a clock.

@@ -6,8 +6,8 @@
 //! beyond its age is not served: readers look at when each batch was appended.
 //!
 //! A record ages from the moment at which it was appended, whatever its own timestamp says: records are
-//! served from one place on, and a clock that is wrong neither keeps one for ever nor hides one that
-//! was just acknowledged.
+//! served from one place on, and a producer whose clock is wrong neither keeps one for ever nor loses one
+//! at once. The nodes' own clocks matter: one that is ahead hides records earlier by as much.
 
 use flotilla_types::{Offset, Timestamp, TopicConfig};
 
