@@ -23,11 +23,21 @@ const ANSWERS_MAX: usize = 3;
 pub(crate) struct Prompt<'a> {
     user: Option<&'a mut (dyn Ask + 'static)>,
     output: &'a mut Output,
+    usage: &'static str,
 }
 
 impl<'a> Prompt<'a> {
     pub(crate) fn new(user: Option<&'a mut (dyn Ask + 'static)>, output: &'a mut Output) -> Self {
-        Self { user, output }
+        Self {
+            user,
+            output,
+            usage: "",
+        }
+    }
+
+    /// How the command is written, for those who cannot be asked.
+    pub(crate) fn with_usage(self, usage: &'static str) -> Self {
+        Self { usage, ..self }
     }
 
     pub(crate) fn has_user(&self) -> bool {
@@ -47,7 +57,8 @@ impl<'a> Prompt<'a> {
         match given {
             Some(given) => Ok(given),
             None if self.user.is_none() => Err(Failure::usage(format!(
-                "the following required argument was not provided: {argument}"
+                "the following required argument was not provided: {argument}\n\nUsage: {}",
+                self.usage
             ))),
             None => self.ask(question, None, parse).await,
         }
@@ -164,11 +175,13 @@ mod tests {
     #[tokio::test]
     async fn without_a_user_a_missing_argument_is_named() {
         let (mut output, captured) = Captured::new();
-        let mut prompt = Prompt::new(None, &mut output);
+        let mut prompt = Prompt::new(None, &mut output).with_usage("topic create <NAME>");
         let failed = prompt.required(None, "<NAME>", "Name", number).await;
         let failed = failed.unwrap_err();
         assert_eq!(failed.exit(), Exit::Usage);
-        assert!(failed.message().contains("<NAME>"), "{failed}");
+        let message = failed.message();
+        assert!(message.contains("not provided: <NAME>"), "{failed}");
+        assert!(message.ends_with("Usage: topic create <NAME>"), "{failed}");
         assert_eq!(captured.notes(), "");
     }
 

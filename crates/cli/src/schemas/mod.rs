@@ -17,6 +17,7 @@ use crate::prompt::Prompt;
 use crate::source::Source;
 use crate::{Exit, GlobalOptions, Io, Output};
 
+const USAGE: &str = "flotilla schema create|update|check <TOPIC> --file <FILE> [OPTIONS]";
 const HAS_ONE: &str = "the topic has a schema already: `schema update` gives it a new version";
 const HAS_NONE: &str = "`schema create TOPIC --file F` gives it its first one";
 const HAS_ANOTHER: &str = "somebody else gave it a new version just now: see `schema list TOPIC`";
@@ -34,7 +35,7 @@ pub(crate) async fn run(
     } = io;
     let format = global.output;
     let work = async {
-        let prompt = Prompt::new(user.as_deref_mut(), output);
+        let prompt = Prompt::new(user.as_deref_mut(), output).with_usage(USAGE);
         match command {
             SchemaCommand::Create(given) => {
                 let (topic, schema) = complete(given, prompt, input).await?;

@@ -34,6 +34,7 @@ pub(crate) async fn run(
             TopicCommand::Create(args) => {
                 let may_exist = args.if_not_exists;
                 let prompt = Prompt::new(user.as_deref_mut(), output);
+                let prompt = prompt.with_usage("flotilla topic create <NAME> [OPTIONS]");
                 let wanted = new_topic::complete(args, prompt).await?;
                 create(wanted, may_exist, &global.admin().await?, format, output).await
             }
