@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use tonic::{Status, Streaming};
 
 use super::answer::Answer;
-use super::job::{Job, Parsed, Room};
+use super::arrival::{Arrival, Parsed, Room};
 use super::lane::{Lane, LaneKey};
 use super::payload;
 use crate::node::{Node, shutting_down};
@@ -51,8 +51,8 @@ pub(crate) struct Intake {
 }
 
 struct LaneHandle {
-    jobs: mpsc::Sender<Job>,
-    /// Each job of the lane holds a clone.
+    arrivals: mpsc::Sender<Arrival>,
+    /// Each arrival of the lane holds a clone.
     busy: Arc<()>,
 }
 
@@ -171,7 +171,7 @@ impl Intake {
             .take_room(payload::held_bytes(&parsed.payload), deadline)
             .await;
         let lane = self.lane(parsed.name, index);
-        let mut job = Job {
+        let mut arrival = Arrival {
             correlation_id,
             payload: parsed.payload,
             no_forward: parsed.no_forward,
@@ -183,11 +183,11 @@ impl Intake {
             _lane: lane.busy.clone(),
         };
         match room {
-            Ok(room) => job.room = Some(room),
-            Err(error) => job.give_up(error),
+            Ok(room) => arrival.room = Some(room),
+            Err(error) => arrival.give_up(error),
         }
-        lane.jobs
-            .try_send(job)
+        lane.arrivals
+            .try_send(arrival)
             .map_err(|_| (Some(index), shutting_down()))
     }
 
@@ -228,11 +228,11 @@ impl Intake {
         let key = LaneKey { name, index };
         self.lanes.entry(key.clone()).or_insert_with(|| {
             // The slots of the stream are as many, so a lane is never full.
-            let (jobs, receiver) = mpsc::channel(PRODUCE_STREAM_IN_FLIGHT_MAX);
+            let (arrivals, receiver) = mpsc::channel(PRODUCE_STREAM_IN_FLIGHT_MAX);
             let lane = Lane::new(self.node.clone(), self.origin, key, self.answers.clone());
             self.node.tasks.spawn(lane.run(receiver));
             LaneHandle {
-                jobs,
+                arrivals,
                 busy: Arc::default(),
             }
         })

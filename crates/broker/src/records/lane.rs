@@ -19,9 +19,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::answer::{Answer, Outcome};
+use super::arrival::Arrival;
 use super::forward::Forward;
 use super::intake::Answers;
-use super::job::Job;
 use super::submission::{Fault, Submission};
 use crate::broker::RecordRoom;
 use crate::errors;
@@ -43,8 +43,8 @@ pub(crate) struct Lane {
     origin: Origin,
     key: LaneKey,
     answers: Answers,
-    /// Jobs to start before those that come in.
-    backlog: VecDeque<Job>,
+    /// Arrivals to start before those that come in.
+    backlog: VecDeque<Arrival>,
     /// In the order of the requests.
     in_flight: FuturesOrdered<BoxFuture<'static, Finished>>,
     /// The leadership that has what is in flight.
@@ -53,7 +53,7 @@ pub(crate) struct Lane {
 }
 
 struct Finished {
-    job: Job,
+    arrival: Arrival,
     outcome: Outcome,
 }
 
@@ -79,22 +79,22 @@ impl Lane {
         }
     }
 
-    /// Runs until no more jobs can come and all are answered, or nobody wants the answers.
-    pub(crate) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    /// Runs until no more arrivals can come and all are answered, or nobody wants the answers.
+    pub(crate) async fn run(mut self, mut arrivals: mpsc::Receiver<Arrival>) {
         let mut more = true;
         while more || !self.in_flight.is_empty() || !self.backlog.is_empty() {
             if self.answers.is_closed() {
                 return;
             }
-            if let Some(job) = self.backlog.pop_front() {
-                self.start(job).await;
+            if let Some(arrival) = self.backlog.pop_front() {
+                self.start(arrival).await;
                 continue;
             }
             tokio::select! {
                 biased;
                 Some(finished) = self.in_flight.next() => self.on_finished(finished).await,
-                job = jobs.recv(), if more => match job {
-                    Some(job) => self.start(job).await,
+                arrival = arrivals.recv(), if more => match arrival {
+                    Some(arrival) => self.start(arrival).await,
                     None => more = false,
                 },
             }
@@ -111,37 +111,37 @@ impl Lane {
         }
     }
 
-    async fn start(&mut self, job: Job) {
-        match self.try_start(&job).await {
+    async fn start(&mut self, arrival: Arrival) {
+        match self.try_start(&arrival).await {
             Ok(Started::InFlight(outcome)) => {
-                let finished = outcome.map(|outcome| Finished { job, outcome });
+                let finished = outcome.map(|outcome| Finished { arrival, outcome });
                 self.in_flight.push_back(finished.boxed());
             }
-            Ok(Started::NoRoom) => self.wait_for_room(job).await,
+            Ok(Started::NoRoom) => self.wait_for_room(arrival).await,
             Ok(Started::OtherTarget) => {
                 let all = self.drain().await;
                 self.target = None;
-                self.backlog.push_front(job);
+                self.backlog.push_front(arrival);
                 self.settle(all).await;
             }
             Err(outcome @ Outcome::Elsewhere(_)) => {
                 let mut all = self.drain().await;
-                all.push_back(Finished { job, outcome });
+                all.push_back(Finished { arrival, outcome });
                 self.settle(all).await;
             }
             Err(outcome) => {
-                let finished = async move { Finished { job, outcome } };
+                let finished = async move { Finished { arrival, outcome } };
                 self.in_flight.push_back(finished.boxed());
             }
         }
     }
 
     /// Waits until the journal has room again, something in flight is decided, or it is too late. Then
-    /// the job has its turn once more.
-    async fn wait_for_room(&mut self, mut job: Job) {
-        let deadline = job.deadline;
-        job.last_error = Some(errors::journal_full(self.node.id));
-        self.backlog.push_front(job);
+    /// the arrival has its turn once more.
+    async fn wait_for_room(&mut self, mut arrival: Arrival) {
+        let deadline = arrival.deadline;
+        arrival.last_error = Some(errors::journal_full(self.node.id));
+        self.backlog.push_front(arrival);
         let mut room = self.node.watch_room();
         let has_room = async {
             let changed = room.wait_for(|room| *room != RecordRoom::CatchingUp);
@@ -181,40 +181,44 @@ impl Lane {
         if retries.is_empty() {
             return;
         }
-        for Finished { mut job, outcome } in retries.into_iter().rev() {
-            job.last_error = outcome.into_result().err();
-            self.backlog.push_front(job);
+        for Finished {
+            mut arrival,
+            outcome,
+        } in retries.into_iter().rev()
+        {
+            arrival.last_error = outcome.into_result().err();
+            self.backlog.push_front(arrival);
         }
         sleep(PAUSE).await;
     }
 
     async fn answer(&mut self, finished: Finished) {
-        let Finished { job, outcome } = finished;
+        let Finished { arrival, outcome } = finished;
         let result = outcome.into_result();
         if let Err(error) = &result {
             self.node.meters.on_error(error.code);
         }
         let answer = Answer {
-            correlation_id: job.correlation_id,
+            correlation_id: arrival.correlation_id,
             partition: Some(self.key.index),
             result,
         };
         // The client may be gone; then the lane ends.
         let _ = self.answers.send(Ok(answer)).await;
-        drop(job);
+        drop(arrival);
     }
 
-    async fn try_start(&mut self, job: &Job) -> Result<Started, Outcome> {
-        if Instant::now() >= job.deadline {
-            return Err(Outcome::Failed(too_late(job)));
+    async fn try_start(&mut self, arrival: &Arrival) -> Result<Started, Outcome> {
+        if Instant::now() >= arrival.deadline {
+            return Err(Outcome::Failed(too_late(arrival)));
         }
         self.node.refuse_when_stopping().map_err(Outcome::Failed)?;
         let located = self.node.locate(&self.key.name, self.key.index).await;
         let located = Arc::new(located.map_err(Outcome::Failed)?);
-        let forwarding = Forwarding::of(self.origin, job.no_forward);
+        let forwarding = Forwarding::of(self.origin, arrival.no_forward);
         let route = self
             .node
-            .route_to_leader(&located, forwarding, job.deadline);
+            .route_to_leader(&located, forwarding, arrival.deadline);
         let route = route.await.map_err(|error| match error.code {
             ErrorCode::LeaderNotAvailable => Outcome::Elsewhere(error),
             _ => Outcome::Failed(error),
@@ -228,8 +232,8 @@ impl Lane {
             Route::Here(_) if self.node.room() == RecordRoom::CatchingUp => {
                 return Ok(Started::NoRoom);
             }
-            Route::Here(partition) => self.start_here(job, &located, partition).await?,
-            Route::At(leader) => self.start_at(job, leader).await?,
+            Route::Here(partition) => self.start_here(arrival, &located, partition).await?,
+            Route::At(leader) => self.start_at(arrival, leader).await?,
         };
         Ok(Started::InFlight(in_flight))
     }
@@ -250,7 +254,7 @@ impl Lane {
 
     async fn start_here(
         &mut self,
-        job: &Job,
+        arrival: &Arrival,
         located: &Arc<Located>,
         partition: Partition,
     ) -> Result<InFlight, Outcome> {
@@ -258,13 +262,13 @@ impl Lane {
             return Err(Outcome::Failed(errors::disk_full(self.node.id)));
         }
         let now = self.node.now();
-        let reading = Submission::read(&self.node, &job.payload, located, now);
-        let submission = match timeout_at(job.deadline, reading).await {
+        let reading = Submission::read(&self.node, &arrival.payload, located, now);
+        let submission = match timeout_at(arrival.deadline, reading).await {
             Ok(submission) => submission.map_err(Outcome::Failed)?,
             Err(_) => return Err(Outcome::Failed(not_checked_in_time())),
         };
         let mut submitting = Box::pin(submission.submit(partition, now));
-        let taken = match timeout_at(job.deadline, &mut submitting).await {
+        let taken = match timeout_at(arrival.deadline, &mut submitting).await {
             Ok(Ok(taken)) => taken,
             Ok(Err(Fault::Refused(error))) => return Err(Outcome::Failed(error)),
             Ok(Err(Fault::Append(error))) => return Err(outcome_of(&self.node, located, &error)),
@@ -275,7 +279,7 @@ impl Lane {
             }
         };
         let (node, located) = (self.node.clone(), located.clone());
-        let (started, deadline) = (job.started, job.deadline);
+        let (started, deadline) = (arrival.started, arrival.deadline);
         let (record_count, bytes) = (taken.record_count, taken.bytes);
         let outcome = async move {
             match timeout_at(deadline, taken.wait()).await {
@@ -291,14 +295,17 @@ impl Lane {
         Ok(outcome.boxed())
     }
 
-    async fn start_at(&mut self, job: &Job, leader: NodeId) -> Result<InFlight, Outcome> {
+    async fn start_at(&mut self, arrival: &Arrival, leader: NodeId) -> Result<InFlight, Outcome> {
         let reusable = self
             .forward
             .as_ref()
             .is_some_and(|forward| forward.is_open_to(leader));
         if !reusable {
             self.forward = None;
-            let opened = timeout_at(job.deadline, Forward::open(&self.node, leader, self.origin));
+            let opened = timeout_at(
+                arrival.deadline,
+                Forward::open(&self.node, leader, self.origin),
+            );
             let opened = opened.await.map_err(|_| {
                 Outcome::Elsewhere(errors::no_leader(&self.key.name, self.key.index))
             })?;
@@ -308,7 +315,7 @@ impl Lane {
             .forward
             .as_mut()
             .expect("invariant: it was opened above");
-        let left = job.deadline.saturating_duration_since(Instant::now());
+        let left = arrival.deadline.saturating_duration_since(Instant::now());
         let request = v1::ProduceRequest {
             // The stream numbers its requests itself.
             correlation_id: 0,
@@ -316,11 +323,11 @@ impl Lane {
             partition: Some(self.key.index.get()),
             timeout_ms: u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1),
             no_forward: false,
-            payload: Some(job.payload.clone()),
+            payload: Some(arrival.payload.clone()),
         };
         let answer = forward.send(request).await.map_err(Outcome::Elsewhere)?;
         self.node.meters.forwarded.increment(1);
-        let deadline = job.deadline;
+        let deadline = arrival.deadline;
         let outcome = async move {
             match timeout_at(deadline, answer).await {
                 Ok(outcome) => outcome,
@@ -367,8 +374,8 @@ fn outcome_of(node: &Node, located: &Located, error: &AppendError) -> Outcome {
     }
 }
 
-fn too_late(job: &Job) -> ApiError {
-    job.last_error.clone().unwrap_or_else(|| {
+fn too_late(arrival: &Arrival) -> ApiError {
+    arrival.last_error.clone().unwrap_or_else(|| {
         let message = "the request waited too long behind others of its stream: send it again";
         ApiError::new(ErrorCode::Overloaded, message)
     })

@@ -10,12 +10,12 @@
 //! streams are two writers.
 
 mod answer;
+mod arrival;
 mod fence;
 mod fetch;
 mod fetch_request;
 mod forward;
 mod intake;
-mod job;
 mod lane;
 mod list_offsets;
 mod payload;

@@ -16,7 +16,7 @@ use super::payload;
 
 /// A request that waits for its outcome.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct Arrival {
     pub(crate) correlation_id: u64,
     pub(crate) payload: Payload,
     pub(crate) no_forward: bool,
@@ -24,7 +24,7 @@ pub(crate) struct Job {
     pub(crate) deadline: Instant,
     /// Why the last attempt came to nothing, if there was one.
     pub(crate) last_error: Option<ApiError>,
-    /// Given back, as all below, when the job is dropped, which is when its answer is on its way.
+    /// Given back, as all below, when the arrival is dropped, which is when its answer is on its way.
     pub(crate) room: Option<Room>,
     /// One of the requests that its stream may have in flight.
     pub(crate) _slot: OwnedSemaphorePermit,
@@ -32,7 +32,7 @@ pub(crate) struct Job {
     pub(crate) _lane: Arc<()>,
 }
 
-impl Job {
+impl Arrival {
     /// Makes its lane answer with `error` when its turn comes: answers keep the order of requests.
     pub(crate) fn give_up(&mut self, error: ApiError) {
         self.payload = Payload::Batch(Bytes::new());
