@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use flotilla_protocol::{ApiError, LeaderHint};
-use flotilla_raft::{Leadership, RaftNode};
+use flotilla_raft::{Leadership, Partition, RaftNode};
 use flotilla_state::metadata::MetadataState;
 use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
-use flotilla_types::{ErrorCode, NodeId, Timestamp, TopicId};
+use flotilla_types::{ErrorCode, NodeId, Offset, Timestamp, TopicId};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::broker::{BrokerParts, RecordRoom};
 use crate::config::BrokerConfig;
 use crate::coordinators::Sessions;
+use crate::errors;
 use crate::metadata::{LeadersElsewhere, ProducerIds};
 use crate::meters::Meters;
 use crate::peers::Peers;
@@ -95,8 +96,18 @@ impl Node {
         self.parts.clock.now()
     }
 
+    /// Where the records of a partition of the topic start that are served.
+    pub(crate) async fn log_start(
+        &self,
+        partition: &Partition,
+        topic: TopicId,
+    ) -> Result<Offset, ApiError> {
+        let log_start = partition.log_start(self.oldest_kept(topic)).await;
+        log_start.map_err(errors::from_read)
+    }
+
     /// Records of the topic that were appended earlier are not served any more.
-    pub(crate) fn oldest_kept(&self, topic: TopicId) -> Option<Timestamp> {
+    fn oldest_kept(&self, topic: TopicId) -> Option<Timestamp> {
         let retention_ms = self.state().topic(topic)?.config.retention_ms?;
         Some(self.now().minus_millis(retention_ms))
     }

@@ -151,14 +151,8 @@ impl Partition {
     }
 
     /// The first offset whose record has this timestamp or a later one; the log end if there is none.
-    pub async fn offset_at(
-        &self,
-        timestamp: Timestamp,
-        oldest: Option<Timestamp>,
-    ) -> Result<Offset, ReadError> {
-        let log_start = self.log_start(oldest).await?;
-        let found = positions::offset_at(&self.group.log, &self.cell, timestamp).await?;
-        Ok(found.max(log_start))
+    pub async fn offset_at(&self, timestamp: Timestamp) -> Result<Offset, ReadError> {
+        positions::offset_at(&self.group.log, &self.cell, timestamp).await
     }
 
     /// Gives the batch its offsets and proposes it. Batches of one producer must be submitted one

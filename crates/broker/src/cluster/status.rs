@@ -78,7 +78,7 @@ impl Node {
         if !partition.is_leader() {
             return status;
         }
-        let log_start = partition.log_start(self.oldest_kept(topic)).await;
+        let log_start = self.log_start(&partition, topic).await;
         status.log_start = log_start.ok().map(Offset::get);
         status.high_watermark = Some(partition.high_watermark().get());
         status.stored_bytes = Some(partition.retained_bytes());

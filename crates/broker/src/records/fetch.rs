@@ -102,9 +102,7 @@ impl FetchService {
         located: &Located,
         options: &FetchOptions,
     ) -> Result<Span, ApiError> {
-        let oldest = self.node.oldest_kept(located.topic);
-        let log_start = partition.log_start(oldest).await;
-        let log_start = log_start.map_err(errors::from_read)?;
+        let log_start = self.node.log_start(partition, located.topic).await?;
         let start = match options.start {
             OffsetSpec::Offset(offset) => Some(offset),
             OffsetSpec::Earliest => Some(log_start),

@@ -6,7 +6,7 @@ use flotilla_protocol::v1::fetch_client::FetchClient;
 use flotilla_protocol::{ApiError, OffsetSpec, v1};
 use flotilla_raft::Partition;
 use flotilla_types::limits::TOPIC_PARTITIONS_MAX;
-use flotilla_types::{ErrorCode, NodeId, Offset, PartitionIndex, Timestamp, TopicName};
+use flotilla_types::{ErrorCode, NodeId, Offset, PartitionIndex, TopicId, TopicName};
 use futures::StreamExt;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Request;
@@ -88,8 +88,8 @@ impl Node {
         loop {
             let offset = match self.route_to_leader(located, forwarding, deadline).await {
                 Ok(Route::Here(partition)) => {
-                    let oldest = self.oldest_kept(located.topic);
-                    offset_here(&partition, spec, oldest, deadline).await
+                    self.offset_here(&partition, located.topic, spec, deadline)
+                        .await
                 }
                 Ok(Route::At(leader)) => {
                     let limit = deadline.saturating_duration_since(Instant::now());
@@ -111,6 +111,35 @@ impl Node {
             }
             self.refuse_when_stopping()?;
             sleep(PAUSE).await;
+        }
+    }
+
+    /// A leader that has just been elected may not know yet what earlier ones acknowledged: it waits
+    /// until it does.
+    async fn offset_here(
+        &self,
+        partition: &Partition,
+        topic: TopicId,
+        spec: OffsetSpec,
+        deadline: Instant,
+    ) -> Result<Offset, ApiError> {
+        match timeout_at(deadline, partition.wait_settled()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(errors::from_append(&error)),
+            Err(_) => {
+                let message = "the leader did not learn where the log ends in time: try again";
+                return Err(ApiError::new(ErrorCode::LeaderNotAvailable, message));
+            }
+        }
+        match spec {
+            OffsetSpec::Earliest => self.log_start(partition, topic).await,
+            OffsetSpec::Latest => Ok(partition.high_watermark()),
+            OffsetSpec::Timestamp(timestamp) => {
+                let log_start = self.log_start(partition, topic).await?;
+                let offset = partition.offset_at(timestamp).await;
+                Ok(offset.map_err(errors::from_read)?.max(log_start))
+            }
+            OffsetSpec::Offset(offset) => Ok(offset),
         }
     }
 
@@ -138,36 +167,6 @@ fn ask_for(located: &Located, spec: OffsetSpec) -> v1::ListOffsetsRequest {
         topic: located.name.as_str().to_owned(),
         partitions: vec![located.index.get()],
         spec: Some(spec.into()),
-    }
-}
-
-/// A leader that has just been elected may not know yet what earlier ones acknowledged: it waits
-/// until it does.
-async fn offset_here(
-    partition: &Partition,
-    spec: OffsetSpec,
-    oldest: Option<Timestamp>,
-    deadline: Instant,
-) -> Result<Offset, ApiError> {
-    match timeout_at(deadline, partition.wait_settled()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(errors::from_append(&error)),
-        Err(_) => {
-            let message = "the leader did not learn where the log ends in time: try again";
-            return Err(ApiError::new(ErrorCode::LeaderNotAvailable, message));
-        }
-    }
-    match spec {
-        OffsetSpec::Earliest => {
-            let log_start = partition.log_start(oldest).await;
-            log_start.map_err(errors::from_read)
-        }
-        OffsetSpec::Latest => Ok(partition.high_watermark()),
-        OffsetSpec::Timestamp(timestamp) => {
-            let offset = partition.offset_at(timestamp, oldest).await;
-            offset.map_err(errors::from_read)
-        }
-        OffsetSpec::Offset(offset) => Ok(offset),
     }
 }
 

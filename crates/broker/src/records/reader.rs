@@ -108,10 +108,9 @@ impl Reader {
         if self.partition.high_watermark() <= self.position && !self.is_complete() {
             self.wait_for_records().await?;
         }
-        // One time for all: what is told as the log start is what can be read.
-        let oldest = self.node.oldest_kept(self.located.topic);
-        let log_start = self.partition.log_start(oldest).await;
-        let log_start = log_start.map_err(errors::from_read)?;
+        // Found once for all: what is told as the log start is what can be read.
+        let log_start = self.node.log_start(&self.partition, self.located.topic);
+        let log_start = log_start.await?;
         if self.from_log_start && !self.answered {
             self.position = self.position.max(log_start);
         }
