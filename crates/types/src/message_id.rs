@@ -19,15 +19,21 @@ pub struct MessageIdError {
 impl MessageId {
     /// Any text of 1 to 256 bytes.
     pub fn of(text: &str) -> Result<Self, MessageIdError> {
-        if !(1..=MESSAGE_ID_BYTES_MAX).contains(&text.len()) {
-            return Err(MessageIdError { bytes: text.len() });
-        }
+        Self::check(text)?;
         let digest = Sha256::digest(text.as_bytes());
         let mut id = [0; 16];
         for (byte, digit) in id.iter_mut().zip(digest) {
             *byte = digit;
         }
         Ok(Self(id))
+    }
+
+    /// Whether the text can be one, for those who do not need the id yet.
+    pub fn check(text: &str) -> Result<(), MessageIdError> {
+        match (1..=MESSAGE_ID_BYTES_MAX).contains(&text.len()) {
+            true => Ok(()),
+            false => Err(MessageIdError { bytes: text.len() }),
+        }
     }
 
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {

@@ -1,8 +1,8 @@
 //! Fencing the owner of a job in at a partition, before its producer appends there.
 
-use flotilla_protocol::v1;
+use flotilla_protocol::v1::FenceProducerResponse;
 use flotilla_protocol::v1::produce_client::ProduceClient;
-use flotilla_protocol::{ApiError, v1::FenceProducerResponse};
+use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::{AppendError, Partition};
 use flotilla_types::{ErrorCode, FencingToken, JobName, PartitionIndex};
 use tonic::transport::Channel;

@@ -10,10 +10,10 @@
 use bytes::Bytes;
 use flotilla_protocol::v1::produce_request::Payload;
 use flotilla_protocol::{ApiError, v1};
-use flotilla_types::limits::{BATCH_RECORDS_MAX, MESSAGE_ID_BYTES_MAX};
+use flotilla_types::limits::BATCH_RECORDS_MAX;
 use flotilla_types::{
     BatchBuilder, BatchContents, BatchError, Compression, ErrorCode, Header, MessageId,
-    MessageIdError, PartitionIndex, RecordBatch, Timestamp, TopicConfig, partition_of_key,
+    PartitionIndex, RecordBatch, Timestamp, TopicConfig, partition_of_key,
 };
 
 /// A compressed batch above this is walked on a thread that may block, in bytes.
@@ -175,11 +175,9 @@ pub(crate) fn refuse_senseless(payload: &Payload) -> Result<(), ApiError> {
     let mut ids = records
         .records
         .iter()
-        .filter_map(|record| record.message_id.as_ref());
-    match ids.find(|id| !(1..=MESSAGE_ID_BYTES_MAX).contains(&id.len())) {
-        Some(id) => Err(invalid(&MessageIdError { bytes: id.len() }.to_string())),
-        None => Ok(()),
-    }
+        .filter_map(|record| record.message_id.as_deref());
+    let checked = ids.try_for_each(MessageId::check);
+    checked.map_err(|error| invalid(&error.to_string()))
 }
 
 fn no_records() -> ApiError {

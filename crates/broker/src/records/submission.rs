@@ -20,7 +20,8 @@ use crate::router::Located;
 /// What a request asks to be stored, checked.
 pub(crate) enum Submission {
     Batch(RecordBatch),
-    Identified(IdentifiedRecords),
+    /// With the batch of all that are not known to be stored.
+    Identified(IdentifiedRecords, RecordBatch),
 }
 
 /// Records of which some have message ids.
@@ -87,8 +88,8 @@ impl Submission {
         {
             let identified = IdentifiedRecords::read(&records.records, config)?;
             // All of them are checked, those that will be left out too.
-            identified.pack(now)?;
-            return Ok(Self::Identified(identified));
+            let batch = identified.pack(now)?;
+            return Ok(Self::Identified(identified, batch));
         }
         payload::to_batch(payload, config, now)
             .await
@@ -98,7 +99,7 @@ impl Submission {
     fn unvalidated(&self) -> Unvalidated {
         match self {
             Self::Batch(batch) => Unvalidated::Batch(batch.clone()),
-            Self::Identified(identified) => {
+            Self::Identified(identified, _) => {
                 let records = identified.records.iter();
                 Unvalidated::Values(records.map(|record| record.value.clone()).collect())
             }
@@ -117,7 +118,7 @@ impl Submission {
                     term: partition.leadership().epoch.to_term(),
                 })
             }
-            Self::Identified(records) => records.submit(partition, now).await,
+            Self::Identified(records, batch) => records.submit(batch, partition, now).await,
         }
     }
 }
@@ -158,20 +159,16 @@ impl IdentifiedRecords {
         payload::pack(new.map(|(record, _)| record), &self.config, now)
     }
 
-    async fn submit(mut self, partition: Partition, now: Timestamp) -> Result<Taken, Fault> {
+    /// `batch` holds the records that are not known to be stored.
+    async fn submit(
+        mut self,
+        mut batch: RecordBatch,
+        partition: Partition,
+        now: Timestamp,
+    ) -> Result<Taken, Fault> {
         loop {
             let new = self.new_records();
             let term = partition.leadership().epoch.to_term();
-            if new.is_empty() {
-                return Ok(Taken {
-                    ticket: None,
-                    slots: self.slots,
-                    record_count: 0,
-                    bytes: 0,
-                    term,
-                });
-            }
-            let batch = self.pack(now).map_err(Fault::Refused)?;
             let identified = (0..).zip(&new).filter_map(|(position, number)| {
                 let id = (*self.ids.get(*number)?)?;
                 Some(IdentifiedRecord { position, id })
@@ -196,6 +193,16 @@ impl IdentifiedRecords {
                             *slot = Slot::Known(known.offset);
                         }
                     }
+                    if !self.slots.contains(&Slot::New) {
+                        return Ok(Taken {
+                            ticket: None,
+                            slots: self.slots,
+                            record_count: 0,
+                            bytes: 0,
+                            term,
+                        });
+                    }
+                    batch = self.pack(now).map_err(Fault::Refused)?;
                 }
             }
         }
