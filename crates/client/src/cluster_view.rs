@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use flotilla_protocol::{ApiError, LeaderHint, v1};
-use flotilla_types::{ErrorCode, LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicName};
+use flotilla_types::{
+    ErrorCode, LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicName, partition_of_key,
+};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClusterView {
@@ -135,6 +137,33 @@ impl TopicView {
     pub(crate) fn has_leader(&self, partition: PartitionIndex) -> bool {
         let leader = self.leaders.get(partition.get() as usize);
         leader.is_some_and(Option::is_some)
+    }
+
+    /// The partition of this number, or else the one of the key; `None` if there is neither.
+    pub(crate) fn place(
+        &self,
+        topic: &TopicName,
+        partition: Option<PartitionIndex>,
+        key: Option<&[u8]>,
+    ) -> Result<Option<PartitionIndex>, ApiError> {
+        let unknown = |message| Err(ApiError::new(ErrorCode::UnknownPartition, message));
+        let partition_count = self.partition_count();
+        match (partition, key) {
+            _ if partition_count == 0 => unknown(format!("topic {topic} has no partitions")),
+            (Some(partition), _) if partition.get() < partition_count => Ok(Some(partition)),
+            (Some(partition), _) => unknown(format!("topic {topic} has no partition {partition}")),
+            (None, key) => Ok(key.map(|key| partition_of_key(key, partition_count))),
+        }
+    }
+
+    /// Any partition, one with a leader if there is one. The topic must have partitions.
+    pub(crate) fn any_partition(&self) -> PartitionIndex {
+        let partition_count = self.partition_count();
+        let start = rand::random_range(0..partition_count);
+        let mut all =
+            (0..partition_count).map(|step| PartitionIndex::new((start + step) % partition_count));
+        let led = all.find(|index| self.has_leader(*index));
+        led.unwrap_or_else(|| PartitionIndex::new(start))
     }
 
     fn read(

@@ -11,9 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use flotilla_protocol::v1::produce_client::ProduceClient;
 use flotilla_protocol::v1::produce_request::Payload;
 use flotilla_protocol::{ApiError, v1};
-use flotilla_types::{
-    BatchError, ErrorCode, MessageId, Offset, PartitionIndex, TopicName, limits, partition_of_key,
-};
+use flotilla_types::{BatchError, ErrorCode, MessageId, Offset, PartitionIndex, TopicName, limits};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
@@ -113,7 +111,7 @@ async fn choose_partition(
     publication: &Publication,
 ) -> Result<PartitionIndex, ClientError> {
     if let Some(id) = &publication.message_id {
-        MessageId::of(id).map_err(|error| ClientError::invalid(error.to_string()))?;
+        MessageId::check(id).map_err(|error| ClientError::invalid(error.to_string()))?;
     }
     if publication.bytes() > limits::RECORD_BYTES_MAX {
         let (bytes, bytes_max) = (publication.bytes(), limits::RECORD_BYTES_MAX);
@@ -121,22 +119,9 @@ async fn choose_partition(
     }
     let topic = &publication.record.topic;
     let view = core.metadata.topic(topic, core.deadline()).await?;
-    let partition_count = view.partition_count();
-    match (publication.record.partition, publication.routed_by()) {
-        (Some(partition), _) if partition.get() < partition_count => Ok(partition),
-        (Some(partition), _) => {
-            let message = format!("topic {topic} has no partition {partition}");
-            Err(ApiError::new(ErrorCode::UnknownPartition, message).into())
-        }
-        (None, Some(key)) => Ok(partition_of_key(key, partition_count)),
-        (None, None) => {
-            let led = (0..partition_count).map(PartitionIndex::new);
-            let led: Vec<_> = led.filter(|index| view.has_leader(*index)).collect();
-            let turn = rand::random_range(0..partition_count);
-            let chosen = led.get(turn as usize % led.len().max(1)).copied();
-            Ok(chosen.unwrap_or_else(|| PartitionIndex::new(turn)))
-        }
-    }
+    let routed_by = publication.routed_by();
+    let placed = view.place(topic, publication.record.partition, routed_by)?;
+    Ok(placed.unwrap_or_else(|| view.any_partition()))
 }
 
 impl Publication {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use flotilla_protocol::ApiError;
-use flotilla_types::{ErrorCode, PartitionIndex, limits, partition_of_key};
+use flotilla_types::{PartitionIndex, limits};
 use parking_lot::RwLock;
 
 use super::lane::Lane;
@@ -58,25 +58,11 @@ impl TopicLanes {
         record: &ProducerRecord,
         topic: &TopicView,
     ) -> Result<PartitionIndex, ApiError> {
-        let partition_count = topic.partition_count();
-        if partition_count == 0 {
-            return Err(ApiError::new(
-                ErrorCode::UnknownPartition,
-                format!("topic {} has no partitions", record.topic),
-            ));
-        }
-        match (record.partition, &record.key) {
-            (Some(partition), _) if partition.get() < partition_count => Ok(partition),
-            (Some(partition), _) => Err(ApiError::new(
-                ErrorCode::UnknownPartition,
-                format!("topic {} has no partition {partition}", record.topic),
-            )),
-            (None, Some(key)) => Ok(partition_of_key(key, partition_count)),
-            (None, None) => {
-                let sticky = self.sticky.load(Ordering::Relaxed);
-                Ok(PartitionIndex::new(sticky % partition_count))
-            }
-        }
+        let placed = topic.place(&record.topic, record.partition, record.key.as_deref())?;
+        Ok(placed.unwrap_or_else(|| {
+            let sticky = self.sticky.load(Ordering::Relaxed);
+            PartitionIndex::new(sticky % topic.partition_count())
+        }))
     }
 
     /// Takes note of a record without a key. After every `batch_bytes` another partition has its
@@ -86,11 +72,7 @@ impl TopicLanes {
             return;
         }
         self.sticky_bytes.store(0, Ordering::Relaxed);
-        let partition_count = topic.partition_count();
-        let start = rand::random_range(0..partition_count);
-        let led = (0..partition_count)
-            .map(|step| (start + step) % partition_count)
-            .find(|index| topic.has_leader(PartitionIndex::new(*index)));
-        self.sticky.store(led.unwrap_or(start), Ordering::Relaxed);
+        let next = topic.any_partition().get();
+        self.sticky.store(next, Ordering::Relaxed);
     }
 }
