@@ -49,10 +49,8 @@ pub(crate) async fn apply(
         let file = read(&args.file, input, format, output).await?;
         let admin = global.admin().await?;
         let look = ApplyOptions {
-            prune: args.prune,
-            dry_run: true,
             if_etag: args.if_etag.clone(),
-            cluster_id: file.cluster.as_ref().map(ClusterId::to_string),
+            ..to_look(&file, args.prune)
         };
         let plan = ask_cluster(&file, &look, &args.file, &admin).await?;
         if args.dry_run || plan.changes.is_empty() {
@@ -108,13 +106,8 @@ pub(crate) async fn diff(
     let work = async {
         let file = read(&args.file, input, global.output, output).await?;
         let admin = global.admin().await?;
-        let options = ApplyOptions {
-            prune: args.prune,
-            dry_run: true,
-            if_etag: None,
-            cluster_id: file.cluster.as_ref().map(ClusterId::to_string),
-        };
-        let plan = ask_cluster(&file, &options, &args.file, &admin).await?;
+        let look = to_look(&file, args.prune);
+        let plan = ask_cluster(&file, &look, &args.file, &admin).await?;
         show(&plan, false, global.output, output)?;
         Ok(match args.exit_code && !plan.changes.is_empty() {
             true => Exit::Different,
@@ -154,6 +147,16 @@ pub(crate) async fn export(
         Ok(Exit::Done)
     };
     interrupt.unless_raised(work).await
+}
+
+/// Only says what would change.
+fn to_look(file: &TopicsFile, prune: bool) -> ApplyOptions {
+    ApplyOptions {
+        prune,
+        dry_run: true,
+        if_etag: None,
+        cluster_id: file.cluster.as_ref().map(ClusterId::to_string),
+    }
 }
 
 /// Asks no cluster, and says what only the cluster can tell.
