@@ -105,9 +105,14 @@ pub(crate) fn from_metadata_rejection(rejection: &MetadataRejection) -> ApiError
         MetadataRejection::IdsExhausted => "start a new cluster",
         MetadataRejection::InvalidPartitionCount { .. } => "choose a number in that range",
         MetadataRejection::InvalidProducerIdCount => "ask for at least one",
+        MetadataRejection::InvalidMove { .. } => "look at the placement again, and plan anew",
         MetadataRejection::InvalidReplicationFactor { .. } => "choose a number in that range",
+        MetadataRejection::NodeRemoved { .. } => {
+            "start the machine with an empty data directory and an id that no node ever had"
+        }
         MetadataRejection::NotEnoughNodes { .. } => {
-            "start more nodes, or choose a smaller replication factor"
+            "start more nodes, add those that are spare (`cluster add-node`), or choose a smaller \
+             replication factor"
         }
         MetadataRejection::NodeFull { .. } => {
             "start more nodes, choose fewer partitions, or delete topics that nobody uses"
@@ -120,10 +125,11 @@ pub(crate) fn from_metadata_rejection(rejection: &MetadataRejection) -> ApiError
             "create a topic of another name for records of another kind"
         }
         MetadataRejection::TopicProtected { .. } => "set protected of the topic to false first",
-        MetadataRejection::TopicsChanged { .. } | MetadataRejection::SchemaChanged { .. } => {
-            "look at it again, and repeat the change"
-        }
+        MetadataRejection::PlacementChanged { .. }
+        | MetadataRejection::SchemaChanged { .. }
+        | MetadataRejection::TopicsChanged { .. } => "look at it again, and repeat the change",
         MetadataRejection::TopicExists { .. } => "choose another name, or delete that topic first",
+        MetadataRejection::UnknownNode { .. } => "`cluster status` shows which there are",
         MetadataRejection::UnknownTopic { .. } => "`topic list` shows what there is",
     };
     ApiError::new(rejection.code(), format!("{rejection}: {advice}"))

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flotilla_protocol::ApiError;
-use flotilla_state::metadata::MetadataCommand;
+use flotilla_state::metadata::{MetadataCommand, NodeDuty};
 use tokio::time::{Instant, sleep};
 
 use crate::node::Node;
@@ -63,6 +63,7 @@ async fn register(node: &Node) -> Result<u64, ApiError> {
         id: node.id,
         lineage: node.raft.lineage().clone(),
         addresses: node.config.addresses.clone(),
+        duty_if_new: NodeDuty::Active,
     };
     let proposed = node
         .propose(&command, Instant::now() + ATTEMPT_LIMIT)

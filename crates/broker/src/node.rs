@@ -123,8 +123,10 @@ impl Node {
     /// Replicas of what is made without saying how many. Nodes that have not registered yet count: what
     /// is made while the cluster starts shall not have fewer replicas for ever.
     pub(crate) fn default_replication_factor(&self) -> u32 {
-        let registered = self.state().nodes().len();
-        let node_count = registered.max(self.metadata.voters().len());
+        let state = self.state();
+        let voters = self.metadata.voters().into_iter();
+        let on_their_way = voters.filter(|voter| state.node(*voter).is_none());
+        let node_count = state.active_nodes().count() + on_their_way.count();
         node_count.clamp(1, REPLICATION_FACTOR_DEFAULT) as u32
     }
 

@@ -261,7 +261,7 @@ fn locate_in(
 
 #[cfg(test)]
 mod tests {
-    use flotilla_state::metadata::MetadataCommand;
+    use flotilla_state::metadata::{MetadataCommand, NodeDuty};
     use flotilla_types::{Lineage, NodeAddresses};
 
     use super::*;
@@ -333,6 +333,7 @@ mod tests {
                 client: "a:1".to_owned(),
                 peer: "a:2".to_owned(),
             },
+            duty_if_new: NodeDuty::Active,
         };
         let create = MetadataCommand::CreateTopic {
             name: name.clone(),

@@ -1,7 +1,9 @@
 //! Plans: what they say and do, and that they lead to what the manifest asks for.
 
 use flotilla_protocol::{ApiError, v1};
-use flotilla_state::metadata::{MetadataChange, MetadataCommand, MetadataOutcome, MetadataState};
+use flotilla_state::metadata::{
+    MetadataChange, MetadataCommand, MetadataOutcome, MetadataState, NodeDuty,
+};
 use flotilla_types::{ErrorCode, Lineage, NodeAddresses, NodeId, Timestamp, TopicName};
 use proptest::prelude::*;
 
@@ -34,6 +36,7 @@ fn cluster() -> MetadataState {
                 client: format!("node{id}:7400"),
                 peer: format!("node{id}:7401"),
             },
+            duty_if_new: NodeDuty::Active,
         });
         assert!(registered.change.is_some());
     }

@@ -7,8 +7,8 @@ use flotilla_protocol::ApiError;
 use flotilla_protocol::internal::v1::metadata_link_server::MetadataLink;
 use flotilla_protocol::internal::v1::propose_response::Outcome;
 use flotilla_protocol::internal::v1::{
-    CoordinatorsCreated, DoneTogether, GetVersionRequest, GetVersionResponse, NodeRegistered,
-    ProducerIds, ProposeRequest, ProposeResponse,
+    CoordinatorsCreated, DoneTogether, GetVersionRequest, GetVersionResponse, MoveFinished,
+    NodeRegistered, NotMoving, PlacementChanged, ProducerIds, ProposeRequest, ProposeResponse,
 };
 use flotilla_state::metadata::MetadataCommand;
 use flotilla_types::ErrorCode;
@@ -80,6 +80,9 @@ impl MetadataLink for MetadataLinkService {
             Accepted::Coordinators => Outcome::CoordinatorsCreated(CoordinatorsCreated {}),
             Accepted::Schema { version } => Outcome::SchemaVersion(version),
             Accepted::Together => Outcome::DoneTogether(DoneTogether {}),
+            Accepted::Placement => Outcome::PlacementChanged(PlacementChanged {}),
+            Accepted::MoveFinished => Outcome::MoveFinished(MoveFinished {}),
+            Accepted::NotMoving => Outcome::NotMoving(NotMoving {}),
         };
         Ok(Response::new(ProposeResponse {
             version: proposed.version,

@@ -36,8 +36,14 @@ pub(crate) enum Accepted {
     Topic(TopicId),
     ProducerIds(Range<ProducerId>),
     Coordinators,
-    Schema { version: u32 },
+    Schema {
+        version: u32,
+    },
     Together,
+    Placement,
+    MoveFinished,
+    /// The group is not moving to these replicas, or not any more, or it is gone.
+    NotMoving,
 }
 
 impl Node {
@@ -88,6 +94,9 @@ impl Node {
             MetadataOutcome::CoordinatorsCreated => Accepted::Coordinators,
             MetadataOutcome::SchemaRegistered { version, .. } => Accepted::Schema { version },
             MetadataOutcome::DoneTogether => Accepted::Together,
+            MetadataOutcome::PlacementChanged => Accepted::Placement,
+            MetadataOutcome::MoveFinished => Accepted::MoveFinished,
+            MetadataOutcome::NotMoving => Accepted::NotMoving,
             MetadataOutcome::Rejected(rejection) => {
                 return Err(errors::from_metadata_rejection(&rejection));
             }
@@ -216,6 +225,9 @@ fn read_response(response: internal::ProposeResponse) -> Result<Proposed, ApiErr
         Some(Outcome::CoordinatorsCreated(_)) => Accepted::Coordinators,
         Some(Outcome::SchemaVersion(version)) => Accepted::Schema { version },
         Some(Outcome::DoneTogether(_)) => Accepted::Together,
+        Some(Outcome::PlacementChanged(_)) => Accepted::Placement,
+        Some(Outcome::MoveFinished(_)) => Accepted::MoveFinished,
+        Some(Outcome::NotMoving(_)) => Accepted::NotMoving,
         None => return Err(unexpected_answer()),
     };
     Ok(Proposed {

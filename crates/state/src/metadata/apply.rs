@@ -17,13 +17,13 @@ use super::placement::{NodeLoad, place};
 use super::state::partition_id;
 use super::{
     Applied, MetadataChange, MetadataCommand, MetadataOutcome, MetadataRejection, MetadataState,
-    Node, Partition, SchemaVersion, Topic,
+    Node, NodeDuty, Partition, SchemaVersion, Topic,
 };
 
 /// Those above belong to the owners of jobs.
 const PRODUCER_ID_MAX: u64 = ProducerId::OWNED - 1;
 
-type Effect = Result<(MetadataOutcome, Option<MetadataChange>), MetadataRejection>;
+pub(super) type Effect = Result<(MetadataOutcome, Option<MetadataChange>), MetadataRejection>;
 
 impl MetadataState {
     pub fn apply(&mut self, command: &MetadataCommand) -> Applied {
@@ -32,7 +32,8 @@ impl MetadataState {
                 id,
                 lineage,
                 addresses,
-            } => self.register_node(*id, lineage, addresses),
+                duty_if_new,
+            } => self.register_node(*id, lineage, addresses, *duty_if_new),
             MetadataCommand::CreateTopic {
                 name,
                 partitions,
@@ -56,6 +57,15 @@ impl MetadataState {
                 topics_version,
                 commands,
             } => self.carry_out_together(*topics_version, commands),
+            MetadataCommand::ChangePlacement {
+                placement_version,
+                duties,
+                moves,
+            } => self.change_placement(*placement_version, duties, moves),
+            MetadataCommand::FinishMove {
+                raft_group,
+                replicas,
+            } => Ok(self.finish_move(*raft_group, replicas)),
         };
         let (outcome, change) =
             effect.unwrap_or_else(|rejection| (MetadataOutcome::Rejected(rejection), None));
@@ -63,6 +73,8 @@ impl MetadataState {
             self.version = self.version.saturating_add(1);
             let step = u64::from(change.concerns_topics());
             self.topics_version = self.topics_version.saturating_add(step);
+            let step = u64::from(change.concerns_placement());
+            self.placement_version = self.placement_version.saturating_add(step);
         }
         Applied { outcome, change }
     }
@@ -72,8 +84,12 @@ impl MetadataState {
         id: NodeId,
         lineage: &Lineage,
         addresses: &NodeAddresses,
+        duty_if_new: NodeDuty,
     ) -> Effect {
         let known = self.nodes.get(&id);
+        if known.is_some_and(|known| known.duty == NodeDuty::Removed) {
+            return Err(MetadataRejection::NodeRemoved { node: id });
+        }
         if let Some(known) = known.filter(|known| !lineage.remembers(known.incarnation)) {
             return Err(MetadataRejection::OtherPast {
                 node: id,
@@ -85,8 +101,12 @@ impl MetadataState {
             id,
             incarnation: lineage.current(),
             addresses: addresses.clone(),
+            duty: known.map_or(duty_if_new, |known| known.duty),
         };
-        let change = (known != Some(&node)).then_some(MetadataChange::Node { id });
+        let change = match known {
+            None => Some(MetadataChange::NodeJoined { id }),
+            Some(known) => (*known != node).then_some(MetadataChange::Node { id }),
+        };
         self.nodes.insert(id, node);
         Ok((MetadataOutcome::NodeRegistered, change))
     }
@@ -276,6 +296,7 @@ impl MetadataState {
         // What is one command counts as one change.
         after.version = self.version;
         after.topics_version = self.topics_version;
+        after.placement_version = self.placement_version;
         *self = after;
         let change = (!changes.is_empty()).then_some(MetadataChange::Several(changes));
         Ok((MetadataOutcome::DoneTogether, change))
@@ -316,34 +337,32 @@ impl MetadataState {
         let loads = self.node_loads();
         let placed = place(loads.clone(), count, replication_factor).ok_or_else(|| {
             MetadataRejection::NotEnoughNodes {
-                have: u32::try_from(self.nodes.len()).unwrap_or(u32::MAX),
+                have: u32::try_from(loads.len()).unwrap_or(u32::MAX),
                 want: replication_factor,
             }
         })?;
         refuse_full_node(&loads, &placed)?;
         let groups = (first.get()..)
             .zip(placed)
-            .map(|(group, replicas)| Partition {
-                raft_group: RaftGroupId::new(group),
-                replicas,
-            });
+            .map(|(group, replicas)| Partition::new(RaftGroupId::new(group), replicas));
         Ok((first..end, groups.collect()))
     }
 
+    /// Of the active nodes. What moves counts where it moves to, so that what is placed meanwhile
+    /// makes the end even.
     fn node_loads(&self) -> Vec<NodeLoad> {
         let mut loads: BTreeMap<NodeId, NodeLoad> = self
-            .nodes
-            .keys()
-            .map(|id| (*id, NodeLoad::idle(*id)))
+            .active_nodes()
+            .map(|id| (id, NodeLoad::idle(id)))
             .collect();
-        let partitions = self.partitions().map(|(_, partition)| partition);
-        for partition in partitions.chain(&self.coordinators) {
-            for replica in &partition.replicas {
+        for placed in self.placements() {
+            for replica in placed.wanted() {
                 if let Some(load) = loads.get_mut(replica) {
                     load.replicas += 1;
                 }
             }
-            if let Some(load) = loads.get_mut(&partition.preferred_leader()) {
+            let leader = placed.wanted().first();
+            if let Some(load) = leader.and_then(|leader| loads.get_mut(leader)) {
                 load.preferred_leaders += 1;
             }
         }

@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
-use flotilla_types::{Incarnation, Lineage, NodeAddresses, NodeId, Timestamp, TopicName};
+use flotilla_types::{
+    Incarnation, Lineage, NodeAddresses, NodeId, RaftGroupId, Timestamp, TopicName,
+};
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
+use super::NodeDuty;
+use super::image::DutyImage;
 use crate::{DecodeError, wire};
 
 const FORMAT: u8 = 1;
@@ -21,6 +25,8 @@ pub enum MetadataCommand {
         /// The node is refused unless the start that is registered is among these.
         lineage: Lineage,
         addresses: NodeAddresses,
+        /// Of a node that is not known yet. One that is keeps its duty.
+        duty_if_new: NodeDuty,
     },
     CreateTopic {
         name: TopicName,
@@ -66,6 +72,19 @@ pub enum MetadataCommand {
         topics_version: u64,
         commands: Vec<MetadataCommand>,
     },
+    /// Gives nodes other duties and partitions other replicas, all or nothing. It was worked out for
+    /// the placement as it was at `placement_version`, so nothing happens if that has changed since.
+    ChangePlacement {
+        placement_version: u64,
+        duties: Vec<(NodeId, NodeDuty)>,
+        /// The replicas that each group shall have, preferred leader first.
+        moves: Vec<(RaftGroupId, Vec<NodeId>)>,
+    },
+    /// The members of a group are `replicas` now, and it is moving to just these.
+    FinishMove {
+        raft_group: RaftGroupId,
+        replicas: Vec<NodeId>,
+    },
 }
 
 #[derive(Encode, Decode)]
@@ -80,6 +99,9 @@ enum CommandBody {
         client_address: String,
         #[n(3)]
         peer_address: String,
+        /// None is active.
+        #[n(4)]
+        duty_if_new: Option<DutyImage>,
     },
     #[n(1)]
     CreateTopic {
@@ -142,6 +164,22 @@ enum CommandBody {
         #[n(1)]
         commands: Vec<ByteVec>,
     },
+    #[n(9)]
+    ChangePlacement {
+        #[n(0)]
+        placement_version: u64,
+        #[n(1)]
+        duties: Vec<(u64, DutyImage)>,
+        #[n(2)]
+        moves: Vec<(u32, Vec<u64>)>,
+    },
+    #[n(10)]
+    FinishMove {
+        #[n(0)]
+        raft_group: u32,
+        #[n(1)]
+        replicas: Vec<u64>,
+    },
 }
 
 impl MetadataCommand {
@@ -162,11 +200,13 @@ impl CommandBody {
                 id,
                 lineage,
                 addresses,
+                duty_if_new,
             } => Self::RegisterNode {
                 id: id.get(),
                 starts: lineage.starts().iter().map(|start| start.get()).collect(),
                 client_address: addresses.client,
                 peer_address: addresses.peer,
+                duty_if_new: DutyImage::unless_active(duty_if_new),
             },
             MetadataCommand::CreateTopic {
                 name,
@@ -211,6 +251,22 @@ impl CommandBody {
                 topics_version,
                 commands: commands.iter().map(|one| one.encode().into()).collect(),
             },
+            MetadataCommand::ChangePlacement {
+                placement_version,
+                duties,
+                moves,
+            } => Self::ChangePlacement {
+                placement_version,
+                duties: numbered(duties, NodeId::get, DutyImage::from),
+                moves: numbered(moves, RaftGroupId::get, node_numbers),
+            },
+            MetadataCommand::FinishMove {
+                raft_group,
+                replicas,
+            } => Self::FinishMove {
+                raft_group: raft_group.get(),
+                replicas: node_numbers(replicas),
+            },
         }
     }
 
@@ -221,6 +277,7 @@ impl CommandBody {
                 starts,
                 client_address,
                 peer_address,
+                duty_if_new,
             } => MetadataCommand::RegisterNode {
                 id: NodeId::new(id),
                 lineage: decode_lineage(&starts)?,
@@ -228,6 +285,7 @@ impl CommandBody {
                     client: client_address,
                     peer: peer_address,
                 },
+                duty_if_new: DutyImage::or_active(duty_if_new),
             },
             Self::CreateTopic {
                 name,
@@ -274,8 +332,42 @@ impl CommandBody {
                 topics_version,
                 commands: read_together(&commands)?,
             },
+            Self::ChangePlacement {
+                placement_version,
+                duties,
+                moves,
+            } => MetadataCommand::ChangePlacement {
+                placement_version,
+                duties: numbered(duties, NodeId::new, NodeDuty::from),
+                moves: numbered(moves, RaftGroupId::new, node_ids),
+            },
+            Self::FinishMove {
+                raft_group,
+                replicas,
+            } => MetadataCommand::FinishMove {
+                raft_group: RaftGroupId::new(raft_group),
+                replicas: node_ids(replicas),
+            },
         })
     }
+}
+
+/// The same pairs, with both sides in other words.
+fn numbered<A, B, C, D>(
+    pairs: Vec<(A, B)>,
+    left: impl Fn(A) -> C,
+    right: impl Fn(B) -> D,
+) -> Vec<(C, D)> {
+    let pairs = pairs.into_iter();
+    pairs.map(|(a, b)| (left(a), right(b))).collect()
+}
+
+fn node_numbers(nodes: Vec<NodeId>) -> Vec<u64> {
+    nodes.into_iter().map(NodeId::get).collect()
+}
+
+fn node_ids(numbers: Vec<u64>) -> Vec<NodeId> {
+    numbers.into_iter().map(NodeId::new).collect()
 }
 
 fn read_together(commands: &[ByteVec]) -> Result<Vec<MetadataCommand>, DecodeError> {

@@ -10,7 +10,8 @@ use flotilla_types::{
 use minicbor::{Decode, Encode};
 
 use super::state::partition_id;
-use super::{MetadataState, Node, Partition, SchemaVersion, Topic};
+use super::topic::is_same_set;
+use super::{MetadataState, Node, NodeDuty, Partition, SchemaVersion, Topic};
 use crate::{DecodeError, wire};
 
 const FORMAT: u8 = 1;
@@ -34,6 +35,9 @@ struct StateImage {
     coordinators: Vec<PartitionImage>,
     #[n(7)]
     topics_version: u64,
+    #[n(8)]
+    #[cbor(default)]
+    placement_version: u64,
 }
 
 #[derive(Encode, Decode)]
@@ -46,6 +50,22 @@ struct NodeImage {
     client_address: String,
     #[n(3)]
     peer_address: String,
+    /// None is active.
+    #[n(4)]
+    duty: Option<DutyImage>,
+}
+
+#[derive(Clone, Copy, Encode, Decode)]
+#[cbor(index_only)]
+pub(super) enum DutyImage {
+    #[n(0)]
+    Active,
+    #[n(1)]
+    Spare,
+    #[n(2)]
+    Draining,
+    #[n(3)]
+    Removed,
 }
 
 #[derive(Encode, Decode)]
@@ -79,6 +99,8 @@ struct PartitionImage {
     raft_group: u32,
     #[n(1)]
     replicas: Vec<u64>,
+    #[n(2)]
+    moving_to: Option<Vec<u64>>,
 }
 
 impl MetadataState {
@@ -93,6 +115,7 @@ impl MetadataState {
             next_producer: self.next_producer.get(),
             coordinators: self.coordinators.iter().map(partition_image).collect(),
             topics_version: self.topics_version,
+            placement_version: self.placement_version,
         };
         wire::encode(FORMAT, &image)
     }
@@ -102,6 +125,7 @@ impl MetadataState {
         let mut state = Self {
             version: image.version,
             topics_version: image.topics_version,
+            placement_version: image.placement_version,
             next_topic: TopicId::new(image.next_topic),
             next_raft_group: RaftGroupId::new(image.next_raft_group),
             next_producer: ProducerId::new(image.next_producer),
@@ -186,6 +210,7 @@ fn node_image(node: &Node) -> NodeImage {
         incarnation: node.incarnation.get(),
         client_address: node.addresses.client.clone(),
         peer_address: node.addresses.peer.clone(),
+        duty: DutyImage::unless_active(node.duty),
     }
 }
 
@@ -197,6 +222,40 @@ fn restore_node(image: NodeImage) -> Node {
             client: image.client_address,
             peer: image.peer_address,
         },
+        duty: DutyImage::or_active(image.duty),
+    }
+}
+
+impl DutyImage {
+    /// What is active is not written, as it was before nodes had duties.
+    pub(super) fn unless_active(duty: NodeDuty) -> Option<Self> {
+        (duty != NodeDuty::Active).then_some(duty.into())
+    }
+
+    pub(super) fn or_active(image: Option<Self>) -> NodeDuty {
+        image.map_or(NodeDuty::Active, NodeDuty::from)
+    }
+}
+
+impl From<NodeDuty> for DutyImage {
+    fn from(duty: NodeDuty) -> Self {
+        match duty {
+            NodeDuty::Active => Self::Active,
+            NodeDuty::Spare => Self::Spare,
+            NodeDuty::Draining => Self::Draining,
+            NodeDuty::Removed => Self::Removed,
+        }
+    }
+}
+
+impl From<DutyImage> for NodeDuty {
+    fn from(image: DutyImage) -> Self {
+        match image {
+            DutyImage::Active => Self::Active,
+            DutyImage::Spare => Self::Spare,
+            DutyImage::Draining => Self::Draining,
+            DutyImage::Removed => Self::Removed,
+        }
     }
 }
 
@@ -221,9 +280,11 @@ fn schema_image(schema: &SchemaVersion) -> SchemaImage {
 }
 
 fn partition_image(partition: &Partition) -> PartitionImage {
+    let numbers = |nodes: &Vec<NodeId>| nodes.iter().map(|node| node.get()).collect();
     PartitionImage {
         raft_group: partition.raft_group.get(),
-        replicas: partition.replicas.iter().map(|node| node.get()).collect(),
+        replicas: numbers(&partition.replicas),
+        moving_to: partition.moving_to.as_ref().map(numbers),
     }
 }
 
@@ -264,15 +325,29 @@ fn decode_topic(image: TopicImage) -> Result<Topic, DecodeError> {
 }
 
 fn decode_partition(image: &PartitionImage) -> Result<Partition, DecodeError> {
-    let replicas: Vec<_> = image.replicas.iter().copied().map(NodeId::new).collect();
+    let replicas = decode_replicas(&image.replicas)?;
+    let moving_to = image.moving_to.as_deref().map(decode_replicas);
+    let moving_to = moving_to.transpose()?;
+    ensure(
+        moving_to
+            .as_ref()
+            .is_none_or(|to| !is_same_set(to, &replicas)),
+        "a partition moves to where it is",
+    )?;
+    Ok(Partition {
+        raft_group: RaftGroupId::new(image.raft_group),
+        replicas,
+        moving_to,
+    })
+}
+
+fn decode_replicas(numbers: &[u64]) -> Result<Vec<NodeId>, DecodeError> {
+    let replicas: Vec<_> = numbers.iter().copied().map(NodeId::new).collect();
     let distinct: BTreeSet<_> = replicas.iter().collect();
     ensure(!replicas.is_empty(), "a partition has no replica")?;
     ensure(
         distinct.len() == replicas.len(),
         "a partition has two replicas on one node",
     )?;
-    Ok(Partition {
-        raft_group: RaftGroupId::new(image.raft_group),
-        replicas,
-    })
+    Ok(replicas)
 }

@@ -1,7 +1,8 @@
 //! The state machine of the metadata group: the nodes, the topics and where their partitions live.
 //!
-//! Every node holds a copy of this state and routes by it. Placement is computed while a command is
-//! applied, from nothing but the state, so that it comes out alike everywhere.
+//! Every node holds a copy of this state and routes by it. The placement of what is new is computed while
+//! a command is applied, from nothing but the state, so that it comes out alike everywhere. Where
+//! replicas move to is planned before, for exactly one version of the placement.
 //!
 //! It knows which replica is preferred to lead, not which one leads: that changes without a command,
 //! and each Raft group knows it best. It does not know which nodes are alive either.
@@ -10,10 +11,13 @@ mod apply;
 mod command;
 mod image;
 mod leader_balance;
+mod moves;
+mod node;
 mod outcome;
 mod placement;
 mod state;
 mod topic;
+mod voters;
 
 #[cfg(test)]
 mod apply_test;
@@ -22,12 +26,17 @@ mod leader_balance_test;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]
+mod moves_test;
+#[cfg(test)]
 mod placement_test;
 #[cfg(test)]
 mod test_commands;
+#[cfg(test)]
+mod voters_test;
 
 pub use command::MetadataCommand;
 pub use leader_balance::LeaderTransfer;
+pub use node::{Node, NodeDuty};
 pub use outcome::{Applied, MetadataChange, MetadataOutcome, MetadataRejection};
 pub use state::MetadataState;
-pub use topic::{Node, Partition, SchemaVersion, Topic};
+pub use topic::{Partition, SchemaVersion, Topic};

@@ -6,7 +6,7 @@ use flotilla_types::{Lineage, NodeAddresses, NodeId, RaftGroupId, Timestamp};
 use proptest::prelude::*;
 
 use super::test_commands::{cluster, create, delete, name, register};
-use super::{MetadataCommand, MetadataOutcome, MetadataState};
+use super::{MetadataCommand, MetadataOutcome, MetadataState, NodeDuty, Partition};
 
 fn topic() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["a", "b", "orders", "payments.v2"])
@@ -36,6 +36,21 @@ fn lineage() -> impl Strategy<Value = Lineage> {
     })
 }
 
+fn duty() -> impl Strategy<Value = NodeDuty> {
+    prop_oneof![
+        6 => Just(NodeDuty::Active),
+        1 => Just(NodeDuty::Spare),
+        2 => Just(NodeDuty::Draining),
+        1 => Just(NodeDuty::Removed),
+    ]
+}
+
+/// A group, perhaps, and some nodes for it, perhaps.
+fn moved() -> impl Strategy<Value = (RaftGroupId, Vec<NodeId>)> {
+    let nodes = prop::collection::vec((1_u64..5).prop_map(NodeId::new), 0..4);
+    ((1_u32..24).prop_map(RaftGroupId::new), nodes)
+}
+
 fn command() -> impl Strategy<Value = MetadataCommand> {
     let together = (0_u64..20, prop::collection::vec(single_command(), 0..4));
     prop_oneof![
@@ -56,6 +71,11 @@ fn single_command() -> impl Strategy<Value = MetadataCommand> {
                 addresses: NodeAddresses {
                     client: format!("{host}:7400"),
                     peer: format!("{host}:7401"),
+                },
+                duty_if_new: if id < 5 {
+                    NodeDuty::Active
+                } else {
+                    NodeDuty::Spare
                 },
             }
         }),
@@ -91,7 +111,49 @@ fn single_command() -> impl Strategy<Value = MetadataCommand> {
                 now: Timestamp::from_millis(now),
             }
         }),
+        (
+            0_u64..12,
+            prop::collection::vec(((1_u64..7).prop_map(NodeId::new), duty()), 0..2),
+            prop::collection::vec(moved(), 0..3),
+        )
+            .prop_map(|(placement_version, duties, moves)| {
+                MetadataCommand::ChangePlacement {
+                    placement_version,
+                    duties,
+                    moves,
+                }
+            }),
+        moved().prop_map(|(raft_group, replicas)| MetadataCommand::FinishMove {
+            raft_group,
+            replicas,
+        }),
     ]
+}
+
+fn assert_placed(state: &MetadataState, placed: &Partition) {
+    let known = |nodes: &[NodeId]| {
+        let distinct: BTreeSet<_> = nodes.iter().copied().collect();
+        assert_eq!(distinct.len(), nodes.len());
+        assert!(!nodes.is_empty());
+        assert!(nodes.iter().all(|node| state.node(*node).is_some()));
+        distinct
+    };
+    let replicas = known(&placed.replicas);
+    let wanted = known(placed.wanted());
+    assert_eq!(placed.moving_to.is_some(), wanted != replicas);
+    let hosts: Vec<_> = placed.hosts().collect();
+    assert_eq!(known(&hosts), &replicas | &wanted);
+    assert!(replicas.contains(&placed.preferred_leader()));
+    assert_eq!(state.placement(placed.raft_group), Some(placed));
+}
+
+/// What a plan is worked out from.
+fn plannable(state: &MetadataState) -> impl PartialEq + use<> {
+    let duties: Vec<_> = state.nodes().map(|node| (node.id, node.duty)).collect();
+    let wanted = state
+        .placements()
+        .map(|placed| (placed.raft_group, placed.wanted().to_vec()));
+    (duties, wanted.collect::<Vec<_>>())
 }
 
 /// What must be true of every state.
@@ -105,11 +167,10 @@ fn assert_sound(state: &MetadataState, groups_ever: &mut BTreeSet<RaftGroupId>) 
         assert!(groups.insert(partition.raft_group), "a group serves twice");
         assert_eq!(state.partition_of_group(partition.raft_group), Some(id));
         assert!(!state.is_removed(partition.raft_group));
-        let nodes: BTreeSet<_> = partition.replicas.iter().collect();
-        assert_eq!(nodes.len(), partition.replicas.len());
-        assert!(nodes.iter().all(|node| state.node(**node).is_some()));
+        assert_placed(state, partition);
     }
     for coordinator in state.coordinators() {
+        assert_placed(state, coordinator);
         let group = coordinator.raft_group;
         assert!(groups.insert(group), "a group serves twice");
         assert!(state.is_coordinator(group) && !state.is_removed(group));
@@ -136,7 +197,21 @@ proptest! {
             prop_assert_eq!(applied.change.is_some(), state != before);
             prop_assert_eq!(state.version() > before.version(), state != before);
             let same_topics = state.topics().eq(before.topics());
-            prop_assert!(same_topics || state.topics_version() > before.topics_version());
+            // Where replicas are is no concern of who changes topics.
+            let moves = matches!(
+                command,
+                MetadataCommand::ChangePlacement { .. } | MetadataCommand::FinishMove { .. }
+            );
+            prop_assert!(
+                same_topics || moves || state.topics_version() > before.topics_version()
+            );
+            prop_assert!(
+                plannable(&state) == plannable(&before)
+                    || state.placement_version() > before.placement_version()
+            );
+            for node in before.nodes().filter(|node| node.duty == NodeDuty::Removed) {
+                prop_assert_eq!(state.node(node.id), Some(node));
+            }
             if matches!(applied.outcome, MetadataOutcome::Rejected(_)) {
                 prop_assert_eq!(&state, &before);
             }
@@ -197,6 +272,27 @@ fn commands_have_the_bytes_that_were_promised() {
     assert_eq!(
         create("t", 3, 1).encode(),
         [1, 0x82, 1, 0x84, 0x61, b't', 3, 1, 0x80]
+    );
+    // As it was before nodes had duties.
+    assert_eq!(
+        register(7, Lineage::first(1)).encode()[..5],
+        [1, 0x82, 0, 0x84, 7]
+    );
+    let finish = MetadataCommand::FinishMove {
+        raft_group: RaftGroupId::new(5),
+        replicas: vec![NodeId::new(1), NodeId::new(4)],
+    };
+    assert_eq!(finish.encode(), [1, 0x82, 10, 0x82, 5, 0x82, 1, 4]);
+    let drain = MetadataCommand::ChangePlacement {
+        placement_version: 9,
+        duties: vec![(NodeId::new(3), NodeDuty::Draining)],
+        moves: vec![(RaftGroupId::new(5), vec![NodeId::new(1)])],
+    };
+    assert_eq!(
+        drain.encode(),
+        [
+            1, 0x82, 9, 0x83, 9, 0x81, 0x82, 3, 2, 0x81, 0x82, 5, 0x81, 1
+        ]
     );
     assert!(MetadataCommand::decode(&[1, 0x82, 4, 0x81, 0x61, b'/']).is_err());
     assert!(MetadataCommand::decode(&[2, 0x82, 4, 0x81, 0x61, b'a']).is_err());

@@ -49,6 +49,11 @@ pub enum MetadataOutcome {
     },
     /// All of them have had their effect.
     DoneTogether,
+    PlacementChanged,
+    /// The partition lives where it was moving to.
+    MoveFinished,
+    /// The group is not moving to these replicas, or not any more, or it is gone.
+    NotMoving,
     Rejected(MetadataRejection),
 }
 
@@ -67,9 +72,16 @@ pub enum MetadataRejection {
     },
     #[error("producer ids are given out in blocks of at least one")]
     InvalidProducerIdCount,
+    #[error("raft group {raft_group} cannot move: {reason}")]
+    InvalidMove {
+        raft_group: RaftGroupId,
+        reason: InvalidMove,
+    },
     #[error("the replication factor is 1 to {REPLICATION_FACTOR_MAX}, not {requested}")]
     InvalidReplicationFactor { requested: u32 },
-    #[error("{want} replicas need {want} nodes, and the cluster has {have}")]
+    #[error("node {node} was removed from this cluster for good, and its id is never used again")]
+    NodeRemoved { node: NodeId },
+    #[error("{want} replicas need {want} active nodes, and the cluster has {have}")]
     NotEnoughNodes { have: u32, want: u32 },
     #[error(
         "node {node} would hold {replicas} replicas of partitions, and {NODE_REPLICAS_MAX} is the most"
@@ -84,6 +96,8 @@ pub enum MetadataRejection {
         registered: Incarnation,
         shown: Incarnation,
     },
+    #[error("the placement has changed meanwhile: it is at version {current}, not {expected}")]
+    PlacementChanged { expected: u64, current: u64 },
     #[error(
         "the schemas of this cluster have {bytes} bytes together, and {CLUSTER_SCHEMA_BYTES_MAX} is the most"
     )]
@@ -102,8 +116,25 @@ pub enum MetadataRejection {
     },
     #[error("topic {name} exists")]
     TopicExists { name: TopicName },
+    #[error("there is no node {node}")]
+    UnknownNode { node: NodeId },
     #[error("there is no topic {name}")]
     UnknownTopic { name: TopicName },
+}
+
+/// What is wrong with a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMove {
+    #[error("there is no such group")]
+    UnknownGroup,
+    #[error("it is moved twice")]
+    Twice,
+    #[error("it would have {replicas} replicas, and 1 to {REPLICATION_FACTOR_MAX} are possible")]
+    ReplicaCount { replicas: usize },
+    #[error("it would have two replicas on node {node}")]
+    TwoReplicas { node: NodeId },
+    #[error("node {node} is not active")]
+    NotActive { node: NodeId },
 }
 
 fn partition_count_message(current: Option<u32>, requested: u32) -> String {
@@ -122,15 +153,20 @@ impl MetadataRejection {
             Self::ConfigInvalid(_) => ErrorCode::ConfigInvalid,
             Self::IdsExhausted => ErrorCode::Internal,
             Self::InvalidPartitionCount { .. }
+            | Self::InvalidMove { .. }
             | Self::InvalidProducerIdCount
             | Self::InvalidReplicationFactor { .. }
+            | Self::NodeRemoved { .. }
             | Self::OtherPast { .. }
             | Self::SchemasTooLarge { .. }
             | Self::TooManySchemas { .. } => ErrorCode::InvalidArgument,
             Self::NodeFull { .. } | Self::NotEnoughNodes { .. } => ErrorCode::NotEnoughNodes,
-            Self::SchemaChanged { .. } | Self::TopicsChanged { .. } => ErrorCode::VersionConflict,
+            Self::PlacementChanged { .. }
+            | Self::SchemaChanged { .. }
+            | Self::TopicsChanged { .. } => ErrorCode::VersionConflict,
             Self::TopicExists { .. } => ErrorCode::TopicExists,
             Self::TopicProtected { .. } => ErrorCode::TopicProtected,
+            Self::UnknownNode { .. } => ErrorCode::UnknownNode,
             Self::UnknownTopic { .. } => ErrorCode::UnknownTopic,
         }
     }
@@ -145,7 +181,30 @@ impl MetadataChange {
             | Self::Schema { .. }
             | Self::GroupsRemoved { .. } => true,
             Self::Several(changes) => changes.iter().any(Self::concerns_topics),
-            Self::Node { .. } | Self::ProducerIds | Self::Coordinators { .. } => false,
+            Self::NodeJoined { .. }
+            | Self::Node { .. }
+            | Self::ProducerIds
+            | Self::Coordinators { .. }
+            | Self::Placement { .. }
+            | Self::MoveFinished { .. } => false,
+        }
+    }
+
+    /// Whether it is about what a plan for another placement is worked out from: which nodes there
+    /// are, their duties, and the replicas that each group shall have. That a move is finished is not.
+    pub(super) fn concerns_placement(&self) -> bool {
+        match self {
+            Self::NodeJoined { .. }
+            | Self::GroupsAdded { .. }
+            | Self::GroupsRemoved { .. }
+            | Self::Coordinators { .. }
+            | Self::Placement { .. } => true,
+            Self::Several(changes) => changes.iter().any(Self::concerns_placement),
+            Self::Node { .. }
+            | Self::TopicConfig { .. }
+            | Self::Schema { .. }
+            | Self::ProducerIds
+            | Self::MoveFinished { .. } => false,
         }
     }
 }
@@ -154,7 +213,9 @@ impl MetadataChange {
 /// derived from the old state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MetadataChange {
-    /// A node joined or came back, perhaps with other addresses.
+    /// A node joined that was not known.
+    NodeJoined { id: NodeId },
+    /// A node came back, perhaps with other addresses.
     Node { id: NodeId },
     /// A topic was created, or has more partitions: these groups are new.
     GroupsAdded {
@@ -176,4 +237,8 @@ pub enum MetadataChange {
     ProducerIds,
     /// The coordinators of consumer groups exist from now on: these groups are new.
     Coordinators { raft_groups: Range<RaftGroupId> },
+    /// Nodes have other duties, or these groups shall have other replicas.
+    Placement { raft_groups: Vec<RaftGroupId> },
+    /// A group has the replicas that it was moving to: what other nodes hold of it can go.
+    MoveFinished { raft_group: RaftGroupId },
 }

@@ -8,13 +8,14 @@ use flotilla_types::{
     partition_of_key,
 };
 
-use super::{Node, Partition, Topic};
+use super::{Node, NodeDuty, Partition, Topic};
 
 /// What every node knows of the cluster after the same entries. It starts empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataState {
     pub(super) version: u64,
     pub(super) topics_version: u64,
+    pub(super) placement_version: u64,
     pub(super) nodes: BTreeMap<NodeId, Node>,
     pub(super) topics: BTreeMap<TopicId, Topic>,
     pub(super) next_topic: TopicId,
@@ -38,6 +39,7 @@ impl MetadataState {
         Self {
             version: 0,
             topics_version: 0,
+            placement_version: 0,
             nodes: BTreeMap::new(),
             topics: BTreeMap::new(),
             next_topic: TopicId::new(1),
@@ -59,13 +61,36 @@ impl MetadataState {
         self.topics_version
     }
 
-    /// By id.
+    /// Grows with every change of what is planned from when replicas are to move: which nodes there
+    /// are, their duties, and the replicas that each group shall have.
+    pub fn placement_version(&self) -> u64 {
+        self.placement_version
+    }
+
+    /// By id. Those that were removed are among them.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
         self.nodes.values()
     }
 
     pub fn node(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(&id)
+    }
+
+    /// The nodes that get replicas, by id.
+    pub fn active_nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let nodes = self.nodes.values();
+        let active = nodes.filter(|node| node.duty == NodeDuty::Active);
+        active.map(|node| node.id)
+    }
+
+    /// Whether the node was to give away what it holds, and has done so.
+    pub fn is_drained(&self, id: NodeId) -> bool {
+        self.duty(id) == Some(NodeDuty::Draining)
+            && !self.placements().any(|placed| placed.is_hosted_by(id))
+    }
+
+    pub fn duty(&self, id: NodeId) -> Option<NodeDuty> {
+        self.nodes.get(&id).map(|node| node.duty)
     }
 
     /// By name.
@@ -111,10 +136,10 @@ impl MetadataState {
         &self.coordinators
     }
 
-    /// The coordinators that have a replica on `node`.
+    /// The coordinators that have a replica on `node`, or move there.
     pub fn coordinators_on(&self, node: NodeId) -> impl Iterator<Item = &Partition> {
         let coordinators = self.coordinators.iter();
-        coordinators.filter(move |coordinator| coordinator.replicas.contains(&node))
+        coordinators.filter(move |coordinator| coordinator.is_hosted_by(node))
     }
 
     /// Where a consumer group is coordinated. It stays there for ever.
@@ -127,8 +152,7 @@ impl MetadataState {
     }
 
     pub fn is_coordinator(&self, raft_group: RaftGroupId) -> bool {
-        let mut coordinators = self.coordinators.iter();
-        coordinators.any(|coordinator| coordinator.raft_group == raft_group)
+        self.coordinator_with(raft_group).is_some()
     }
 
     /// Every partition, by topic id and index.
@@ -142,10 +166,29 @@ impl MetadataState {
         })
     }
 
-    /// The partitions that have a replica on `node`.
+    /// The partitions that have a replica on `node`, or move there.
     pub fn partitions_on(&self, node: NodeId) -> impl Iterator<Item = (PartitionId, &Partition)> {
         self.partitions()
-            .filter(move |(_, partition)| partition.replicas.contains(&node))
+            .filter(move |(_, partition)| partition.is_hosted_by(node))
+    }
+
+    /// The placement of everything but the metadata itself: partitions and coordinators.
+    pub fn placements(&self) -> impl Iterator<Item = &Partition> {
+        let partitions = self.partitions().map(|(_, partition)| partition);
+        partitions.chain(&self.coordinators)
+    }
+
+    /// Of a partition or a coordinator.
+    pub fn placement(&self, raft_group: RaftGroupId) -> Option<&Partition> {
+        match self.partition_of_group(raft_group) {
+            Some(id) => self.partition(id),
+            None => self.coordinator_with(raft_group),
+        }
+    }
+
+    fn coordinator_with(&self, raft_group: RaftGroupId) -> Option<&Partition> {
+        let mut coordinators = self.coordinators.iter();
+        coordinators.find(|coordinator| coordinator.raft_group == raft_group)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use flotilla_types::{Lineage, NodeAddresses, NodeId, TopicName};
 
-use super::{MetadataChange, MetadataCommand, MetadataOutcome, MetadataState};
+use super::{MetadataChange, MetadataCommand, MetadataOutcome, MetadataState, NodeDuty};
 
 pub(super) fn name(text: &str) -> TopicName {
     TopicName::parse(text).unwrap()
@@ -21,6 +21,7 @@ pub(super) fn register(id: u64, lineage: Lineage) -> MetadataCommand {
             client: format!("node{id}:7400"),
             peer: format!("node{id}:7401"),
         },
+        duty_if_new: NodeDuty::Active,
     }
 }
 
