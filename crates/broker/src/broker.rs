@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::node::Node;
 use crate::serving::{self, Health};
-use crate::{coordinators, joining, leader_balance, reconcile, retention};
+use crate::{coordinators, joining, leader_balance, metadata, moves, reconcile, retention};
 
 /// What the broker stands on.
 #[derive(Clone)]
@@ -55,6 +55,8 @@ impl Broker {
         tasks.spawn(joining::run(node.clone()));
         tasks.spawn(retention::run(node.clone()));
         tasks.spawn(leader_balance::run(node.clone()));
+        tasks.spawn(moves::run(node.clone()));
+        tasks.spawn(metadata::keep_members(node.clone()));
         tasks.spawn(coordinators::run_keeper(node.clone()));
         tasks.spawn(serving::report_health(node.clone(), health.clone()));
         Self { node, health }

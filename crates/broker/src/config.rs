@@ -8,6 +8,9 @@ use flotilla_types::{ClusterId, NodeAddresses};
 /// Configuration of one node's broker.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
+    /// Where to ask to be taken into a running cluster: addresses of its nodes for their peers. Empty for
+    /// a node that the cluster is born with.
+    pub join: Vec<String>,
     /// The cluster that the data directory belongs to.
     pub cluster: ClusterId,
     /// Where clients and peers reach this node: what other nodes and clients are told.
@@ -24,6 +27,8 @@ pub struct BrokerConfig {
     /// How long a node must have been up before leaderships are handed to it. Milliseconds;
     /// default 10,000.
     pub leader_balance_patience_ms: u64,
+    /// Most partitions led by this node whose replicas move at a time. At least 1; default 4.
+    pub moves_max: usize,
     /// How long produce requests that were taken may still run when the node stops. Milliseconds;
     /// default 5,000.
     pub shutdown_limit_ms: u64,
@@ -33,12 +38,14 @@ impl BrokerConfig {
     /// The defaults, for what can have one.
     pub fn new(cluster: ClusterId, addresses: NodeAddresses) -> Self {
         Self {
+            join: Vec::new(),
             cluster,
             addresses,
             produce_bytes_in_flight_max: NODE_PRODUCE_BYTES_IN_FLIGHT_MAX,
             retention_check_ms: 10_000,
             leader_balance_ms: Some(5_000),
             leader_balance_patience_ms: 10_000,
+            moves_max: 4,
             shutdown_limit_ms: 5_000,
         }
     }

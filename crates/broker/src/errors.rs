@@ -251,6 +251,14 @@ pub(crate) fn replica_damaged() -> ApiError {
     )
 }
 
+/// The partition has moved away from this node.
+pub(crate) fn replica_moved() -> ApiError {
+    ApiError::new(
+        ErrorCode::LeaderNotAvailable,
+        "this node has no replica of the partition any more: try again, and another node answers",
+    )
+}
+
 pub(crate) fn only_replica_damaged(name: &TopicName, index: PartitionIndex) -> ApiError {
     let message = format!(
         "this node's replica of partition {index} of topic {name} is damaged, and no other replica \

@@ -2,17 +2,18 @@
 //! after nodes have gone and come back.
 //!
 //! Each node looks after what it leads itself, so two nodes never move the same partition. It moves
-//! one at a time, and only to a node that has been up for a while and lacks next to nothing.
+//! one at a time, and only to a node that has been up for a while and lacks next to nothing. A node that
+//! is to give away what it holds does not wait so long.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flotilla_raft::Partition;
-use flotilla_state::metadata::LeaderTransfer;
+use flotilla_state::metadata::{LeaderTransfer, NodeDuty};
 use flotilla_types::{NodeId, RaftGroupId};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::led::Led;
 use crate::node::Node;
 
 /// How long one transfer may take: writers wait meanwhile.
@@ -34,7 +35,11 @@ pub(crate) async fn run(node: Arc<Node>) {
             _ = ticks.tick() => {}
         }
         stability.observe(node.raft.connected_peers(), Instant::now());
-        let stable = stability.stable(node.config.leader_balance_patience(), Instant::now());
+        let patience = match node.state().duty(node.id) {
+            Some(NodeDuty::Draining) => Duration::ZERO,
+            _ => node.config.leader_balance_patience(),
+        };
+        let stable = stability.stable(patience, Instant::now());
         tokio::select! {
             () = node.stop.cancelled() => return,
             () = hand_over(&node, &stable) => {}
@@ -67,13 +72,13 @@ impl Stability {
 
 async fn hand_over(node: &Node, stable: &BTreeSet<NodeId>) {
     for LeaderTransfer { raft_group, to, .. } in transfers(node, stable) {
-        let Some(partition) = node.raft.partition(raft_group) else {
+        let Some(led) = Led::here(node, raft_group) else {
             continue;
         };
-        if !is_ready(&partition, to) {
+        if !is_ready(&led, to) {
             continue;
         }
-        if !partition.transfer_leader(to, TRANSFER_LIMIT).await {
+        if !led.transfer_leader(to, TRANSFER_LIMIT).await {
             tracing::debug!(group = %raft_group, %to, "the leadership did not move; later again");
             return;
         }
@@ -84,19 +89,16 @@ async fn hand_over(node: &Node, stable: &BTreeSet<NodeId>) {
 /// Of what this node leads, what others should.
 fn transfers(node: &Node, stable: &BTreeSet<NodeId>) -> Vec<LeaderTransfer> {
     let state = node.state();
-    let here = state.partitions_on(node.id);
-    let led: BTreeMap<RaftGroupId, NodeId> = here
-        .filter(|(_, placed)| {
-            let partition = node.raft.partition(placed.raft_group);
-            partition.is_some_and(|partition| partition.is_leader())
-        })
-        .map(|(_, placed)| (placed.raft_group, node.id))
+    let led: BTreeMap<RaftGroupId, NodeId> = state
+        .placements()
+        .filter(|placed| Led::here(node, placed.raft_group).is_some())
+        .map(|placed| (placed.raft_group, node.id))
         .collect();
     state.leader_transfers(&led, stable)
 }
 
-fn is_ready(partition: &Partition, to: NodeId) -> bool {
-    let progress = partition.progress();
+fn is_ready(led: &Led, to: NodeId) -> bool {
+    let progress = led.progress();
     let behind = progress
         .iter()
         .find(|replica| replica.node == to && replica.is_voter);

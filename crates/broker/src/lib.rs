@@ -9,7 +9,8 @@
 //!           cluster ──┘
 //!           schemas, manifests ── the metadata group, led here or elsewhere
 //!
-//!   reconcile · retention · leader balance · keeper of coordinators: loops that bring the node to where metadata wants it
+//!   reconcile · moves · retention · leader balance · keeper of coordinators: loops that bring the node to where
+//!   metadata wants it
 //! ```
 //!
 //! Any node takes any call. What it cannot answer itself it passes on over the links between nodes,
@@ -29,9 +30,11 @@ mod jobs;
 mod joining;
 mod leader_balance;
 mod leader_call;
+mod led;
 mod manifests;
 mod metadata;
 mod meters;
+mod moves;
 mod node;
 mod origin;
 mod peers;

@@ -1,14 +1,16 @@
 //! Brings this node's partitions and links to where metadata wants them.
 //!
-//! Metadata decides, this loop carries out: it opens what is placed here, drops what was deleted,
-//! and tells the links where the other nodes listen. It decides nothing and proposes nothing.
+//! Metadata decides, this loop carries out: it opens what is placed here, drops what was deleted or
+//! lives elsewhere now, and tells the links where the other nodes listen. It decides nothing and
+//! proposes nothing.
 //! Partitions wait until this start of the node is registered, as [`joining`](crate::joining) says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use flotilla_raft::{GroupKind, GroupSpec};
-use flotilla_state::metadata::{self, MetadataState};
+use flotilla_state::metadata::{self, MetadataState, NodeDuty};
 use flotilla_types::{ErrorChain, NodeId, RaftGroupId};
 use futures::StreamExt;
 
@@ -16,6 +18,11 @@ use crate::node::Node;
 
 /// Partitions that are opened at a time: each may have to read its state from disk.
 const OPENING_MAX: usize = 16;
+
+/// Replicas that are dropped at a time. Others must agree to each.
+const DROPPING_MAX: usize = 16;
+/// Between two attempts to drop replicas.
+const DROPPING_PAUSE: Duration = Duration::from_millis(200);
 
 /// How far this node is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +42,7 @@ pub(crate) async fn run(node: Arc<Node>) {
     };
     let mut state = node.watch_state();
     let mut registered = node.registered.subscribe();
+    let mut joined = node.joined.subscribe();
     loop {
         let current = state.borrow_and_update().clone();
         reconciler.introduce_peers(&current);
@@ -42,6 +50,12 @@ pub(crate) async fn run(node: Arc<Node>) {
         if may_open {
             reconciler.carry_out(&current).await;
         }
+        // Before that, what lives elsewhere by what this node knows may live here by now.
+        let may_drop = *joined.borrow_and_update();
+        let dropping = reconciler.drop_moved(&current, may_drop);
+        let Some(has_dropped) = node.stop.run_until_cancelled(dropping).await else {
+            return;
+        };
         tokio::select! {
             () = node.stop.cancelled() => return,
             changed = state.changed() => {
@@ -49,8 +63,10 @@ pub(crate) async fn run(node: Arc<Node>) {
                     return;
                 }
             }
-            // The sender lives in the node.
+            // The senders live in the node.
             _ = registered.changed() => {}
+            _ = joined.changed() => {}
+            () = tokio::time::sleep(DROPPING_PAUSE), if !has_dropped => {}
         }
     }
 }
@@ -79,10 +95,13 @@ impl Reconciler {
             if peer.id == self.node.id || self.told.get(&peer.id) == Some(peer) {
                 continue;
             }
-            let address = &peer.addresses.peer;
-            self.node
-                .raft
-                .set_peer(peer.id, address, Some(peer.incarnation));
+            let raft = &self.node.raft;
+            match peer.duty {
+                NodeDuty::Removed => raft.forget_peer(peer.id),
+                NodeDuty::Active | NodeDuty::Spare | NodeDuty::Draining => {
+                    raft.set_peer(peer.id, &peer.addresses.peer, Some(peer.incarnation));
+                }
+            }
             self.told.insert(peer.id, peer.clone());
         }
     }
@@ -95,6 +114,38 @@ impl Reconciler {
             tracing::info!(%group, "dropping the data of a partition that was deleted");
             self.node.raft.remove_group(group).await;
         }
+    }
+
+    /// False if something is left to be dropped.
+    async fn drop_moved(&mut self, state: &MetadataState, may_drop: bool) -> bool {
+        if !may_drop {
+            return true;
+        }
+        let node = &self.node;
+        let leaving = self.present.iter().filter_map(|group| {
+            let placed = state.placement(*group)?;
+            let others: Vec<_> = placed.hosts().collect();
+            (!placed.is_hosted_by(node.id)).then_some((*group, others))
+        });
+        let mut leaving: Vec<_> = leaving.collect();
+        let leaving_count = leaving.len();
+        leaving.truncate(DROPPING_MAX);
+        let mut dropping = futures::stream::iter(leaving)
+            .map(|(group, others)| async move {
+                let is_dropped = node.raft.drop_replica(group, &others).await;
+                is_dropped.then_some(group)
+            })
+            .buffer_unordered(DROPPING_MAX);
+        let mut dropped = Vec::new();
+        while let Some(group) = dropping.next().await {
+            dropped.extend(group);
+        }
+        drop(dropping);
+        let is_done = dropped.len() == leaving_count;
+        for group in dropped {
+            self.present.remove(&group);
+        }
+        is_done
     }
 
     /// False if the node stops on the way or cannot go on.
@@ -113,6 +164,7 @@ impl Reconciler {
                 id: placed.raft_group,
                 kind,
                 replicas: placed.replicas.clone(),
+                is_new_member: !placed.replicas.contains(&node.id),
             })
             .collect();
         self.present.extend(specs.iter().map(|spec| spec.id));

@@ -135,14 +135,21 @@ impl Node {
         located: &Located,
         forwarding: Forwarding,
     ) -> Result<Route, ApiError> {
-        if !self.has_replica(located) {
-            return self
-                .route_to_replica(located, forwarding)
-                .await
-                .map(Route::At);
-        }
         loop {
-            let partition = self.wait_opened(located).await?;
+            // The partition may move while one waits.
+            self.require_existing(located)?;
+            let located = &self.located_now(located);
+            let leads = |partition: &Partition| partition.is_leader();
+            if let Some(partition) = self.raft.partition(located.group).filter(leads) {
+                return Ok(Route::Here(partition));
+            }
+            if !self.has_replica(located) {
+                let replica = self.route_to_replica(located, forwarding).await;
+                return replica.map(Route::At);
+            }
+            let Some(partition) = self.wait_replica(located).await? else {
+                continue;
+            };
             let leadership = partition.leadership();
             let step = next_step(leadership, partition.is_leader(), self.id, forwarding);
             match step {
@@ -161,7 +168,18 @@ impl Node {
         }
     }
 
-    /// Whether this node has a replica that can be used, or will have one in a moment.
+    /// With the replicas that it has now.
+    fn located_now(&self, located: &Located) -> Located {
+        let state = self.state();
+        let placed = state.placement(located.group);
+        Located {
+            replicas: placed.map_or_else(Vec::new, |placed| placed.replicas.clone()),
+            ..located.clone()
+        }
+    }
+
+    /// Whether this node has a replica that can be used, or will have one in a moment. One that only
+    /// moves here does not count: it may lack most of what there is.
     pub(crate) fn has_replica(&self, located: &Located) -> bool {
         located.replicas.contains(&self.id) && !self.raft.is_parked(located.group)
     }
@@ -196,12 +214,21 @@ impl Node {
 
     /// This node's replica of a partition, once it is open.
     pub(crate) async fn wait_opened(&self, located: &Located) -> Result<Partition, ApiError> {
+        let replica = self.wait_replica(located).await?;
+        replica.ok_or_else(errors::replica_moved)
+    }
+
+    /// As [`Self::wait_opened`]; `None` if the replica lives elsewhere by now.
+    async fn wait_replica(&self, located: &Located) -> Result<Option<Partition>, ApiError> {
         let mut reconciled = self.reconciled.subscribe();
         loop {
             if let Some(partition) = self.raft.partition(located.group) {
-                return Ok(partition);
+                return Ok(Some(partition));
             }
             self.require_existing(located)?;
+            if !self.located_now(located).replicas.contains(&self.id) {
+                return Ok(None);
+            }
             self.refuse_when_stopping()?;
             if self.raft.is_parked(located.group) {
                 return Err(errors::replica_damaged());

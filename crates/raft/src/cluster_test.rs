@@ -1,4 +1,4 @@
-//! Three nodes with real storage and real links in one process.
+//! Some nodes with real storage and real links in one process.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,38 +18,57 @@ use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::{GroupKind, GroupSpec, Opened, Partition, RaftConfig, RaftNode, TcpConnector};
 
-const GROUP: RaftGroupId = RaftGroupId::new(1);
-const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const GROUP: RaftGroupId = RaftGroupId::new(1);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const BIRTH_PATIENCE: Duration = Duration::from_millis(500);
 
-struct Cluster {
+pub(crate) struct Cluster {
     directories: Vec<TempDir>,
     addresses: Vec<SocketAddr>,
-    nodes: Vec<Option<Running>>,
+    pub(crate) nodes: Vec<Option<Running>>,
 }
 
-struct Running {
-    node: Arc<RaftNode>,
+pub(crate) struct Running {
+    pub(crate) node: Arc<RaftNode>,
     storage: Storage,
-    partition: Partition,
     server: JoinHandle<()>,
+}
+
+/// The group as it is born, on the first three nodes.
+pub(crate) fn spec() -> GroupSpec {
+    GroupSpec {
+        id: GROUP,
+        kind: GroupKind::Partition,
+        replicas: (1..=3).map(NodeId::new).collect(),
+        is_new_member: false,
+    }
 }
 
 impl Cluster {
     async fn start() -> Self {
+        Self::start_nodes(3).await
+    }
+
+    pub(crate) async fn start_nodes(count: usize) -> Self {
         show_logs();
         let mut cluster = Self {
-            directories: (0..3).map(|_| TempDir::new().unwrap()).collect(),
+            directories: (0..count).map(|_| TempDir::new().unwrap()).collect(),
             addresses: Vec::new(),
             nodes: Vec::new(),
         };
         let mut listeners = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..count {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             cluster.addresses.push(listener.local_addr().unwrap());
             listeners.push(listener);
         }
         for (at, listener) in listeners.into_iter().enumerate() {
             let running = cluster.run(at, listener).await;
+            let id = running.node.id();
+            if spec().replicas.contains(&id) {
+                let opened = running.node.open_group(spec()).await.unwrap();
+                assert_eq!(opened, Opened::Serving);
+            }
             cluster.nodes.push(Some(running));
         }
         cluster
@@ -64,7 +83,11 @@ impl Cluster {
             .adopt_identity(ClusterId::new([7; 16]), NodeId::new(at as u64 + 1))
             .unwrap();
         let connector = Arc::new(TcpConnector::default());
-        let node = RaftNode::start(RaftConfig::default(), storage.clone(), identity, connector);
+        let config = RaftConfig {
+            birth_patience_ms: BIRTH_PATIENCE.as_millis() as u64,
+            ..RaftConfig::default()
+        };
+        let node = RaftNode::start(config, storage.clone(), identity, connector);
         for (peer, address) in self.addresses.iter().enumerate() {
             node.set_peer(NodeId::new(peer as u64 + 1), &address.to_string(), None);
         }
@@ -72,27 +95,15 @@ impl Cluster {
             .add_service(node.peer_service())
             .serve_with_incoming(TcpListenerStream::new(listener));
         let server = tokio::spawn(async move { serving.await.unwrap() });
-        let replicas = (1..=3).map(NodeId::new).collect();
-        let opened = node
-            .open_group(GroupSpec {
-                id: GROUP,
-                kind: GroupKind::Partition,
-                replicas,
-            })
-            .await
-            .unwrap();
-        assert_eq!(opened, Opened::Serving);
-        let partition = node.partition(GROUP).unwrap();
         Running {
             node,
             storage,
-            partition,
             server,
         }
     }
 
     /// Stops a node without warning the others: nothing is handed over.
-    async fn stop(&mut self, at: usize) {
+    pub(crate) async fn stop(&mut self, at: usize) {
         let running = self.nodes[at].take().unwrap();
         running.server.abort();
         running.node.shutdown(Duration::ZERO).await;
@@ -102,25 +113,29 @@ impl Cluster {
             .unwrap();
     }
 
-    async fn restart(&mut self, at: usize) {
+    /// Starts a node again, with its replica if it has one.
+    pub(crate) async fn restart(&mut self, at: usize) {
         let listener = TcpListener::bind(self.addresses[at]).await.unwrap();
         let running = self.run(at, listener).await;
+        if running.node.stored_groups().contains(&GROUP) {
+            running.node.open_group(spec()).await.unwrap();
+        }
         self.nodes[at] = Some(running);
     }
 
-    fn partition(&self, at: usize) -> &Partition {
-        &self.nodes[at].as_ref().unwrap().partition
+    pub(crate) fn node(&self, at: usize) -> &Arc<RaftNode> {
+        &self.nodes[at].as_ref().unwrap().node
+    }
+
+    pub(crate) fn partition(&self, at: usize) -> Partition {
+        self.node(at).partition(GROUP).unwrap()
     }
 
     /// The node that leads, once one does and knows it.
     async fn leader(&self) -> usize {
-        let (_, alive) = self
-            .nodes
-            .iter()
-            .enumerate()
-            .find(|(_, node)| node.is_some())
-            .unwrap();
-        let watching = &alive.as_ref().unwrap().partition;
+        let running = self.nodes.iter().flatten();
+        let mut partitions = running.filter_map(|running| running.node.partition(GROUP));
+        let watching = partitions.next().unwrap();
         let running = |node: NodeId| self.nodes[node.get() as usize - 1].is_some();
         let leadership =
             watching.wait_leadership(|leadership| leadership.leader.is_some_and(running));
@@ -129,7 +144,7 @@ impl Cluster {
     }
 
     /// Appends on whichever node leads, again and again until it is acknowledged.
-    async fn append(&self, batch: &RecordBatch) -> Offset {
+    pub(crate) async fn append(&self, batch: &RecordBatch) -> Offset {
         let appending = async {
             loop {
                 let partition = self.partition(self.leader().await);
@@ -147,7 +162,7 @@ impl Cluster {
         timeout(LIMIT, appending).await.unwrap()
     }
 
-    async fn assert_holds(&self, at: usize, from: u64, end: u64) {
+    pub(crate) async fn assert_holds(&self, at: usize, from: u64, end: u64) {
         let partition = self.partition(at);
         let caught_up = partition.wait_readable(Offset::new(end - 1));
         timeout(LIMIT, caught_up).await.unwrap();
@@ -183,7 +198,7 @@ pub(crate) fn show_logs() {
         .try_init();
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since_epoch = std::time::UNIX_EPOCH.elapsed().unwrap();
     Timestamp::from_millis(since_epoch.as_millis() as i64)
 }
@@ -194,7 +209,7 @@ fn value(number: u64) -> Vec<u8> {
     value
 }
 
-fn batch(number: u64) -> RecordBatch {
+pub(crate) fn batch(number: u64) -> RecordBatch {
     let mut builder = BatchBuilder::new(Compression::None);
     builder
         .push(now(), None, Some(&value(number)), &[])
@@ -251,7 +266,7 @@ async fn a_follower_whose_records_were_retired_gets_every_record_that_is_left() 
     }
     let mut config = TopicConfig::default();
     config.set("retention_bytes", "41943040").unwrap();
-    let partition = cluster.partition(leader).clone();
+    let partition = cluster.partition(leader);
     while partition.retain(now(), &config).await.unwrap() {}
     let log_start = partition.trimmed_to();
     assert!(log_start > Offset::ZERO);
@@ -278,7 +293,7 @@ async fn a_clock_that_is_set_back_loses_nothing() {
     const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1_000;
     let cluster = Cluster::start().await;
     cluster.append(&batch(0)).await;
-    let partition = cluster.partition(cluster.leader().await).clone();
+    let partition = cluster.partition(cluster.leader().await);
     let year_ago = Timestamp::from_millis(now().as_millis() - YEAR_MS);
     let ticket = partition.submit(&batch(1), year_ago).await.unwrap();
     let appended = timeout(LIMIT, ticket.wait()).await.unwrap().unwrap();
@@ -302,12 +317,7 @@ async fn a_group_that_was_removed_is_not_opened_again() {
     cluster.append(&batch(0)).await;
     let node = cluster.nodes[0].as_ref().unwrap().node.clone();
     node.remove_group(GROUP).await;
-    let spec = GroupSpec {
-        id: GROUP,
-        kind: GroupKind::Partition,
-        replicas: (1..=3).map(NodeId::new).collect(),
-    };
-    let opened = node.open_group(spec).await.unwrap();
+    let opened = node.open_group(spec()).await.unwrap();
     assert_eq!(opened, Opened::Removed);
     assert!(node.partition(GROUP).is_none());
 }
@@ -320,7 +330,7 @@ async fn the_log_start_is_found_after_all_was_deleted_and_purged() {
         cluster.append(&batch(number)).await;
     }
     let leader = cluster.leader().await;
-    let partition = cluster.partition(leader).clone();
+    let partition = cluster.partition(leader);
     let hour_ago = Some(now().minus_millis(3_600_000));
     assert_eq!(partition.log_start(hour_ago).await.unwrap(), Offset::ZERO);
     let end = Offset::new(5);

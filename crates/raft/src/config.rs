@@ -19,6 +19,9 @@ pub struct RaftConfig {
     pub replication_timeout_ms: u64,
     /// How often state that changed is handed to storage. Milliseconds; default 1,000.
     pub save_interval_ms: u64,
+    /// How fast this node sends entries that it has to read from disk to followers that catch up, all
+    /// groups together. Bytes per second; 0 is without a limit; default 50,331,648.
+    pub catch_up_bytes_per_second: u64,
 }
 
 impl Default for RaftConfig {
@@ -30,6 +33,7 @@ impl Default for RaftConfig {
             birth_patience_ms: 3_000,
             replication_timeout_ms: 5_000,
             save_interval_ms: 1_000,
+            catch_up_bytes_per_second: 48 << 20,
         }
     }
 }

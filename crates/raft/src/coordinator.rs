@@ -1,13 +1,14 @@
 //! A replica of a coordinator: consumer groups, with their members and committed offsets, and jobs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use flotilla_state::groups::{CoordinatorCommand, CoordinatorOutcome, CoordinatorState};
-use flotilla_types::RaftGroupId;
 use flotilla_types::limits::GROUP_COMMAND_BYTES_MAX;
+use flotilla_types::{NodeId, RaftGroupId};
 use tokio::sync::watch;
 
-use crate::group::{Group, Leadership, ProposeError};
+use crate::group::{Group, Leadership, ProposeError, ReplicaProgress};
 use crate::machine::CoordinatorCell;
 use crate::type_config::Reply;
 
@@ -79,6 +80,15 @@ impl Coordinator {
     /// short.
     pub fn look<T>(&self, at: impl FnOnce(&CoordinatorState) -> T) -> T {
         self.cell.look(at)
+    }
+
+    pub fn progress(&self) -> Vec<ReplicaProgress> {
+        self.group.progress()
+    }
+
+    /// Hands leadership to another replica; false if it did not get there in time.
+    pub async fn transfer_leader(&self, to: NodeId, limit: Duration) -> bool {
+        self.group.transfer_leader(to, limit).await
     }
 
     /// Changes whenever commands have been applied.

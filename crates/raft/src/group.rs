@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +14,10 @@ use openraft::errors::{ClientWriteError, ForwardReason};
 use openraft::raft::{ClientWriteResult, ReadPolicy, TransferLeaderRequest};
 use tokio::sync::{oneshot, watch};
 
-use crate::type_config::{Callback, Command, CommittedLeaderId, Raft, Reply, TypeConfig};
+use crate::standing::{ENTRIES_BEHIND_MAX, Leaving};
+use crate::type_config::{
+    Callback, Command, CommittedLeaderId, Raft, Reply, StoredMembership, TypeConfig,
+};
 
 /// Who leads a group, as this node knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +69,8 @@ pub(crate) struct Group {
     pub(crate) node: NodeId,
     pub(crate) raft: Raft,
     pub(crate) log: GroupLog,
+    /// Of what this node leads.
+    pub(crate) leaving: Arc<Leaving>,
 }
 
 impl Group {
@@ -232,6 +238,13 @@ impl Group {
         let _ = self.raft.handle_transfer_leader(request).await;
     }
 
+    /// The membership of the last entry that has one, committed or not.
+    pub(crate) fn effective_membership(&self) -> StoredMembership {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        StoredMembership::clone(&metrics.membership_config)
+    }
+
     pub(crate) fn voters(&self) -> Vec<NodeId> {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
@@ -259,6 +272,15 @@ impl Group {
                 entries_behind: matched.as_ref().map(|id| last.saturating_sub(id.index)),
             })
             .collect()
+    }
+
+    /// Whether a follower lacks next to nothing, if this node leads.
+    pub(crate) fn has_caught_up(&self, replica: NodeId) -> bool {
+        let mut progress = self.progress().into_iter();
+        let known = progress.find(|known| known.node == replica);
+        known
+            .and_then(|known| known.entries_behind)
+            .is_some_and(|entries| entries <= ENTRIES_BEHIND_MAX)
     }
 
     /// What stopped the group, if it has stopped on its own.

@@ -18,7 +18,9 @@ mod ledger;
 mod log_store;
 mod machine;
 mod metadata;
+mod moving;
 mod node;
+mod pace;
 mod partition;
 mod peer;
 mod positions;
@@ -32,6 +34,7 @@ pub use config::{RaftConfig, RaftConfigError};
 pub use coordinator::Coordinator;
 pub use group::{Leadership, ProposeError, ReplicaProgress};
 pub use metadata::Metadata;
+pub use moving::MoveStep;
 pub use node::{GroupKind, GroupSpec, OpenGroupError, Opened, RaftNode};
 pub use partition::{AppendError, Partition};
 pub use peer::{ConnectError, Connector, PeerService, TcpConnector};
@@ -42,3 +45,5 @@ pub use ticket::{Appended, Submitted, Ticket};
 mod cluster_test;
 #[cfg(test)]
 mod log_store_test;
+#[cfg(test)]
+mod moving_test;

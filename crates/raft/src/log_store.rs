@@ -7,14 +7,15 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds, RangeInclusive};
 
-use flotilla_storage::{GroupLog, StorageError};
+use flotilla_storage::{GroupLog, LogEntry, StorageError};
 use flotilla_types::LogIndex;
 use futures::{Stream, StreamExt, stream};
-use openraft::RaftLogReader;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
+use openraft::{EntryPayload, RaftLogReader};
 use tokio::sync::oneshot;
 
 use crate::codec::{decode_vote, encode_vote, from_log_id, from_stored, to_log_id, to_stored};
+use crate::pace::Pace;
 use crate::type_config::{CommittedLeaderId, Entry, RaftLogId, TypeConfig, Vote};
 
 /// Bytes of entries that one replication request carries.
@@ -26,6 +27,8 @@ const APPLY_BYTES_MAX: usize = 4 << 20;
 #[derive(Clone)]
 pub(crate) struct LogStore {
     log: GroupLog,
+    /// Of entries for followers that are not in memory.
+    catch_up: Pace,
     gaps: Gaps,
 }
 
@@ -39,9 +42,10 @@ pub(crate) enum Gaps {
 }
 
 impl LogStore {
-    pub(crate) fn new(log: GroupLog) -> Self {
+    pub(crate) fn new(log: GroupLog, catch_up: Pace) -> Self {
         Self {
             log,
+            catch_up,
             gaps: Gaps::Refused,
         }
     }
@@ -50,6 +54,7 @@ impl LogStore {
     pub(crate) fn with_gaps(log: GroupLog) -> Self {
         Self {
             log,
+            catch_up: Pace::new(0),
             gaps: Gaps::Allowed,
         }
     }
@@ -79,21 +84,26 @@ impl LogStore {
         if range.is_empty() {
             return Ok(Vec::new());
         }
+        match self.read_cached(&range, bytes_max) {
+            Some(entries) => entries,
+            None => self.read_stored(range, bytes_max).await,
+        }
+    }
+
+    /// As [`Self::read`], from memory alone: `None` if the first entry is not there.
+    fn read_cached(&self, range: &Range<u64>, bytes_max: usize) -> Option<io::Result<Vec<Entry>>> {
         let range = LogIndex::new(range.start)..LogIndex::new(range.end);
-        let stored = match self.log.read_cached(range.clone(), bytes_max) {
-            Some(stored) => stored,
-            None => {
-                let log = self.log.clone();
-                tokio::task::spawn_blocking(move || log.read(range, bytes_max))
-                    .await
-                    .map_err(io::Error::other)?
-                    .map_err(io::Error::other)?
-            }
-        };
-        stored
-            .into_iter()
-            .map(|entry| from_stored(entry).map_err(io::Error::other))
-            .collect()
+        self.log.read_cached(range, bytes_max).map(decode)
+    }
+
+    async fn read_stored(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<Entry>> {
+        let range = LogIndex::new(range.start)..LogIndex::new(range.end);
+        let log = self.log.clone();
+        let stored = tokio::task::spawn_blocking(move || log.read(range, bytes_max))
+            .await
+            .map_err(io::Error::other)?
+            .map_err(io::Error::other)?;
+        decode(stored)
     }
 
     fn clamp(&self, range: &impl RangeBounds<u64>) -> Range<u64> {
@@ -163,7 +173,17 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        self.read(start..end, REPLICATION_BYTES_MAX).await
+        let range = start..end;
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Some(entries) = self.read_cached(&range, REPLICATION_BYTES_MAX) {
+            return entries;
+        }
+        let entries = self.read_stored(range, REPLICATION_BYTES_MAX).await?;
+        let bytes = entries.iter().map(payload_bytes).sum();
+        self.catch_up.take(bytes).await;
+        Ok(entries)
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
@@ -181,6 +201,20 @@ impl RaftLogReader<TypeConfig> for LogStore {
         tokio::task::spawn_blocking(move || key_log_ids(&log, first, last))
             .await
             .map_err(io::Error::other)?
+    }
+}
+
+fn decode(stored: Vec<LogEntry>) -> io::Result<Vec<Entry>> {
+    let entries = stored.into_iter();
+    entries
+        .map(|entry| from_stored(entry).map_err(io::Error::other))
+        .collect()
+}
+
+fn payload_bytes(entry: &Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(command) => command.0.len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
     }
 }
 

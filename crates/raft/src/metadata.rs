@@ -70,6 +70,14 @@ impl Metadata {
         self.group.voters()
     }
 
+    /// Those who still vote when a change of who votes is over.
+    pub fn lasting_voters(&self) -> Vec<NodeId> {
+        let membership = self.group.effective_membership();
+        let last = membership.get_joint_config().last();
+        let voters = last.into_iter().flatten();
+        voters.map(|id| NodeId::new(*id)).collect()
+    }
+
     pub(crate) fn group(&self) -> &Group {
         &self.group
     }

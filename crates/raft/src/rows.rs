@@ -6,7 +6,7 @@
 //! | checkpoint | `c` index u64 | [`Image`] as of that entry | once, at a checkpoint boundary | when a newer one is the purge point |
 //! | offset index | `i` base offset u64 | log index u64, largest record timestamp so far i64, time of append i64 | once, at apply | when its records are purged |
 //! | rejected append | `x` index u64 | empty | once, at apply | when the entry is purged |
-//! | parked replica | `p` group u64, under the metadata group | its stage | when a replica is found damaged; rewritten | when it is rebuilt or removed |
+//! | parked or new replica | `p` group u64, under the metadata group | its stage | when a replica is found damaged, or is opened after its group; rewritten | when it is rebuilt, dropped or removed |
 //!
 //! Integers are big-endian, so that rows sort by position. The letters are permanent.
 

@@ -80,6 +80,9 @@ pub(crate) struct ServerArgs {
     /// cluster.nodes: every node of the cluster, as 1=host:port,2=host:port
     #[arg(long, value_name = "NODES")]
     cluster_nodes: Option<String>,
+    /// cluster.join: nodes of a running cluster to join, as host:port,host:port of their peer ports
+    #[arg(long, value_name = "ADDRESSES")]
+    join: Option<String>,
     /// listen.host: interface to listen on; 0.0.0.0 takes connections from everywhere
     #[arg(long, value_name = "HOST")]
     listen_host: Option<String>,
@@ -149,6 +152,7 @@ impl ServerArgs {
             ("node.data_dir", &self.data_dir, "data-dir"),
             ("cluster.name", &self.cluster_name, "cluster-name"),
             ("cluster.nodes", &self.cluster_nodes, "cluster-nodes"),
+            ("cluster.join", &self.join, "join"),
             ("listen.host", &self.listen_host, "listen-host"),
             ("listen.client", &self.listen_client, "listen-client"),
             ("listen.peer", &self.listen_peer, "listen-peer"),
@@ -223,6 +227,6 @@ mod tests {
             };
             assert_eq!(args.settings(), [(key, "x", flag)]);
         }
-        assert_eq!(flags, 12);
+        assert_eq!(flags, 13);
     }
 }

@@ -29,6 +29,8 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 
 pub struct Cluster {
     nodes: Vec<Node>,
+    /// The nodes that it was born with; the others joined later.
+    founders: usize,
     directory: Option<TempDir>,
 }
 
@@ -61,11 +63,32 @@ impl Cluster {
             node.start();
         }
         let cluster = Self {
+            founders: nodes.len(),
             nodes,
             directory: Some(directory),
         };
         cluster.wait_ready().await;
         cluster
+    }
+
+    /// Starts one more node, which asks those that run to let it join, and waits until it is ready. It
+    /// has an id that no node had before.
+    ///
+    /// # Panics
+    ///
+    /// If no node runs.
+    pub async fn start_joining(&mut self, settings: &[(&'static str, String)]) -> NodeId {
+        let directory = self.directory.as_ref().expect("the cluster is there");
+        let id = NodeId::new(self.nodes.len() as u64 + 1);
+        let running = self.nodes.iter().filter(|node| node.is_running());
+        let peers: Vec<_> = running.map(Node::peer_address).collect();
+        assert!(!peers.is_empty(), "there is nobody to ask");
+        let mut node = Node::new(id, directory.path());
+        node.configure_joining(&peers, settings);
+        node.start();
+        node.wait_ready(READY_LIMIT).await;
+        self.nodes.push(node);
+        id
     }
 
     pub fn nodes(&self) -> &[Node] {
@@ -106,9 +129,14 @@ impl Cluster {
 
     /// Gives all nodes other settings, for their next start.
     pub fn configure(&mut self, settings: &[(&'static str, String)]) {
-        let peers: Vec<_> = self.nodes.iter().map(Node::as_written).collect();
-        for node in &self.nodes {
-            node.configure(&peers, settings);
+        let (founders, joined) = self.nodes.split_at(self.founders);
+        let written: Vec<_> = founders.iter().map(Node::as_written).collect();
+        for node in founders {
+            node.configure(&written, settings);
+        }
+        let peers: Vec<_> = founders.iter().map(Node::peer_address).collect();
+        for node in joined {
+            node.configure_joining(&peers, settings);
         }
     }
 

@@ -54,6 +54,10 @@ impl Node {
         self.id
     }
 
+    pub fn peer_address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.peer)
+    }
+
     pub fn client_address(&self) -> String {
         format!("127.0.0.1:{}", self.ports.client)
     }
@@ -167,7 +171,17 @@ impl Node {
         )
     }
 
+    /// For a node that the cluster is born with, like all of `nodes`.
     pub(super) fn configure(&self, nodes: &[String], settings: &[(&str, String)]) {
+        self.write_settings(&format!("cluster.nodes = [{}]", nodes.join(", ")), settings);
+    }
+
+    /// For a node that joins a running cluster.
+    pub(super) fn configure_joining(&self, peers: &[String], settings: &[(&str, String)]) {
+        self.write_settings(&format!("cluster.join = \"{}\"", peers.join(",")), settings);
+    }
+
+    fn write_settings(&self, cluster: &str, settings: &[(&str, String)]) {
         let Ports {
             client,
             peer,
@@ -175,10 +189,9 @@ impl Node {
             text,
         } = self.ports;
         let mut written = format!(
-            "node.id = {}\nnode.data_dir = \"data\"\ncluster.nodes = [{}]\nlisten.client = {client}\n\
+            "node.id = {}\nnode.data_dir = \"data\"\n{cluster}\nlisten.client = {client}\n\
              listen.peer = {peer}\nlisten.http = {http}\nlisten.text = {text}\n",
-            self.id,
-            nodes.join(", ")
+            self.id
         );
         for (key, value) in settings {
             writeln!(written, "{key} = {value}").expect("text takes more text");

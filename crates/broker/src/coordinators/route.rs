@@ -82,8 +82,9 @@ async fn route<C: CoordinatorCall>(
     let subject = C::Subject::parse(call.subject())?;
     let began = Instant::now();
     let deadline = began + call.limit();
-    let placed = node.coordinator_of(&subject, deadline).await?;
     loop {
+        // It may move while one waits.
+        let placed = node.coordinator_of(&subject, deadline).await?;
         let mut call = call.clone();
         call.note_waited(began.elapsed());
         let answer = match find_leader(node, &placed, origin, &subject, deadline).await {
@@ -155,6 +156,10 @@ async fn find_leader<S: Coordinated>(
     deadline: Instant,
 ) -> Result<Route, ApiError> {
     let found = async {
+        let replica = node.raft.coordinator(placed.raft_group);
+        if let Some(coordinator) = replica.filter(Coordinator::is_leader) {
+            return Ok(Route::Here(coordinator));
+        }
         let is_here = placed.replicas.contains(&node.id) && !node.raft.is_parked(placed.raft_group);
         match is_here {
             true => wait_for_leader(node, placed, origin).await,
@@ -174,8 +179,13 @@ async fn wait_for_leader(
 ) -> Result<Route, ApiError> {
     loop {
         let Some(coordinator) = node.raft.coordinator(placed.raft_group) else {
-            // It is being opened, or has just been parked.
+            // It is being opened, or has just been parked, or lives elsewhere by now.
             node.refuse_when_stopping()?;
+            let now = node.state().placement(placed.raft_group).cloned();
+            if now.as_ref() != Some(placed) {
+                let message = "the coordinator has moved: try again, and another node answers";
+                return Err(ApiError::new(ErrorCode::LeaderNotAvailable, message));
+            }
             sleep(PAUSE).await;
             continue;
         };

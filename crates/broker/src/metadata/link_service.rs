@@ -61,6 +61,7 @@ impl MetadataLink for MetadataLinkService {
         &self,
         request: Request<ProposeRequest>,
     ) -> Result<Response<ProposeResponse>, Status> {
+        let origin = Origin::of(&request, self.node.peers.cluster())?;
         let request = request.into_inner();
         self.check_cluster(&request.cluster_id)?;
         self.refuse_when_stopping()?;
@@ -69,7 +70,11 @@ impl MetadataLink for MetadataLinkService {
             ApiError::new(ErrorCode::InvalidArgument, message)
         })?;
         let deadline = Instant::now() + PROPOSE_LIMIT;
-        let proposed = self.node.propose_here(&command, deadline).await?;
+        // A node that joins knows no leader.
+        let proposed = match origin.is_node() {
+            true => self.node.propose_here(&command, deadline).await?,
+            false => self.node.propose(&command, deadline).await?,
+        };
         let outcome = match proposed.accepted {
             Accepted::NodeRegistered => Outcome::NodeRegistered(NodeRegistered {}),
             Accepted::Topic(id) => Outcome::TopicId(id.get()),

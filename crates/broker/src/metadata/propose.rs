@@ -115,15 +115,40 @@ impl Node {
         deadline: Instant,
     ) -> Result<Proposed, ApiError> {
         let channel = self.peers.channel(leader).await?;
-        let request = internal::ProposeRequest {
-            cluster_id: Bytes::copy_from_slice(&self.peers.cluster().to_bytes()),
-            command: command.encode().into(),
-        };
         let limit = deadline.saturating_duration_since(Instant::now());
+        let request = self.propose_request(command);
         let request = Origin::default().pass_on(request, self.peers.cluster(), limit);
         match MetadataLinkClient::new(channel).propose(request).await {
             Ok(response) => read_response(response.into_inner()),
             Err(status) => Err(self.peers.failed(leader, &status)),
+        }
+    }
+
+    /// Lets whichever node listens for its peers at `address` propose a command, wherever the leader is.
+    pub(crate) async fn propose_through(
+        &self,
+        address: &str,
+        command: &MetadataCommand,
+        limit: Duration,
+    ) -> Result<Proposed, ApiError> {
+        let channel = self.raft.connect_to(address).await;
+        let channel = channel.ok_or_else(|| {
+            let message = format!("{address} cannot be reached: try again in a moment");
+            ApiError::new(ErrorCode::LeaderNotAvailable, message)
+        })?;
+        // As a client would: only such a call is passed on.
+        let mut request = tonic::Request::new(self.propose_request(command));
+        request.set_timeout(limit);
+        match MetadataLinkClient::new(channel).propose(request).await {
+            Ok(response) => read_response(response.into_inner()),
+            Err(status) => Err(ApiError::from_status(&status)),
+        }
+    }
+
+    fn propose_request(&self, command: &MetadataCommand) -> internal::ProposeRequest {
+        internal::ProposeRequest {
+            cluster_id: Bytes::copy_from_slice(&self.peers.cluster().to_bytes()),
+            command: command.encode().into(),
         }
     }
 

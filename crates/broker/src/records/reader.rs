@@ -182,11 +182,14 @@ impl Reader {
         Ok(false)
     }
 
-    /// Fails once the topic is deleted, or this node's replica is out of use.
+    /// Fails once the topic is deleted, or this node's replica is out of use or lives elsewhere.
     fn require_replica(&self) -> Result<(), ApiError> {
         self.node.require_existing(&self.located)?;
         if self.node.raft.is_parked(self.located.group) {
             return Err(errors::replica_damaged());
+        }
+        if !self.node.raft.has_opened(self.located.group) {
+            return Err(errors::replica_moved());
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! All Raft groups of one node, their links, and the chores between them.
 
+mod departure;
 mod peers;
 mod rebuild;
 
@@ -23,6 +24,7 @@ use crate::groups::{GroupTable, Replica};
 use crate::log_store::LogStore;
 use crate::machine::{CoordinatorCell, Machine, MetadataCell, PartitionCell, StateMachine};
 use crate::metadata::Metadata;
+use crate::pace::Pace;
 use crate::partition::Partition;
 use crate::peer::{Connector, Credentials, Links, NetworkFactory, PeerService};
 use crate::type_config::Raft;
@@ -60,6 +62,8 @@ pub struct GroupSpec {
     pub id: RaftGroupId,
     pub kind: GroupKind,
     pub replicas: Vec<NodeId>,
+    /// The group lives on the replicas named, and this node is to get a replica of it.
+    pub is_new_member: bool,
 }
 
 /// How a replica is after it was opened.
@@ -76,7 +80,7 @@ pub enum Opened {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Birth {
     Allowed,
-    /// The group lives elsewhere; this replica has been emptied.
+    /// The group lives elsewhere; this replica was emptied, or is new.
     Forbidden,
 }
 
@@ -90,6 +94,9 @@ pub struct RaftNode {
     credentials: Arc<Credentials>,
     tasks: Mutex<JoinSet<()>>,
     parked: Parked,
+    /// Held while a replica is emptied.
+    emptying: tokio::sync::Mutex<()>,
+    catch_up: Pace,
     /// Storage has found damaged replicas.
     damage: Arc<Notify>,
     failure: watch::Sender<Option<String>>,
@@ -112,12 +119,14 @@ impl RaftNode {
         let (failure, _) = watch::channel(None);
         let node = Arc::new(Self {
             node: identity.node,
+            catch_up: Pace::new(config.catch_up_bytes_per_second),
             config,
             groups: Arc::default(),
             links: Arc::new(Links::new(credentials.clone(), connector)),
             credentials,
             tasks: Mutex::default(),
             parked: Parked::default(),
+            emptying: tokio::sync::Mutex::default(),
             damage: Arc::default(),
             failure,
             closing: CancellationToken::new(),
@@ -173,6 +182,8 @@ impl RaftNode {
         self.failure.subscribe()
     }
 
+    /// Opens this node's replica of the metadata group. With no replicas named it waits until the
+    /// group's leader takes it in.
     pub async fn open_metadata(&self, replicas: Vec<NodeId>) -> Result<Metadata, OpenGroupError> {
         let id = RaftGroupId::METADATA;
         let log = self.open_log(id)?;
@@ -182,7 +193,9 @@ impl RaftNode {
         let group = self.build(log, Machine::Metadata(cell.clone())).await?;
         let metadata = Metadata::new(group.clone(), cell);
         self.groups.insert(id, Replica::Metadata(metadata.clone()));
-        self.bring_to_life(group, replicas);
+        if !replicas.is_empty() {
+            self.bring_to_life(group, replicas);
+        }
         Ok(metadata)
     }
 
@@ -195,16 +208,20 @@ impl RaftNode {
             return Ok(Opened::Removed);
         }
         let noted = self.noted_stage(spec.id).await?;
+        if spec.is_new_member && noted.is_none() {
+            self.note_newcomer(spec.id).await?;
+        }
         let birth = match noted {
+            None if spec.is_new_member => Birth::Forbidden,
             None => Birth::Allowed,
-            Some(Stage::Rebuilding) => Birth::Forbidden,
+            Some(Stage::Newcomer | Stage::Rebuilding) => Birth::Forbidden,
             Some(Stage::Parked) => {
                 self.resume_rebuild(spec, Stage::Parked);
                 return Ok(Opened::Parked);
             }
         };
         match self.open_replica(&spec, birth).await {
-            Ok(()) if noted.is_none() => {
+            Ok(()) if noted != Some(Stage::Rebuilding) => {
                 // It may have been found damaged in the meantime.
                 self.damage.notify_one();
                 Ok(Opened::Serving)
@@ -327,7 +344,7 @@ impl RaftNode {
             self.node.get(),
             Arc::new(config),
             network,
-            LogStore::new(log.clone()),
+            LogStore::new(log.clone(), self.catch_up.clone()),
             StateMachine::new(machine),
         );
         let raft = raft.await.map_err(|error| OpenGroupError::Recovery {
@@ -339,6 +356,7 @@ impl RaftNode {
             node: self.node,
             raft,
             log,
+            leaving: Arc::default(),
         })
     }
 

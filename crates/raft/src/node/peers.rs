@@ -19,6 +19,12 @@ impl RaftNode {
         }
     }
 
+    /// A node that was removed from the cluster: it is not talked to any more, and told why.
+    pub fn forget_peer(&self, peer: NodeId) {
+        self.credentials.disown(peer);
+        self.links.remove(peer);
+    }
+
     /// A peer whose process is gone leads nothing any more. Its followers need not sit out the time
     /// for which they are loyal to a silent leader.
     fn watch_peer(&self, link: &PeerLink) {
@@ -43,6 +49,11 @@ impl RaftNode {
     /// A connection of its own to a peer, for requests that are passed on.
     pub async fn connect(&self, peer: NodeId) -> Option<Channel> {
         self.links.get(peer)?.connect().await.ok()
+    }
+
+    /// A connection to whichever node listens for its peers at this address.
+    pub async fn connect_to(&self, address: &str) -> Option<Channel> {
+        self.links.connect_to(address).await.ok()
     }
 
     /// The peers whose links are up.

@@ -45,6 +45,8 @@ pub(crate) enum Stage {
     Parked,
     /// It is empty, or on its way from empty to complete.
     Rebuilding,
+    /// It is not damaged, but came after its group: it never brings the group to life.
+    Newcomer,
 }
 
 /// The damaged replicas of a node.
@@ -67,7 +69,7 @@ impl Parked {
     }
 
     /// The stage before.
-    fn set(&self, id: RaftGroupId, stage: Option<Stage>) -> Option<Stage> {
+    pub(super) fn set(&self, id: RaftGroupId, stage: Option<Stage>) -> Option<Stage> {
         let mut stages = self.stages.lock();
         let before = match stage {
             Some(stage) => stages.insert(id, stage),
@@ -117,12 +119,18 @@ impl RaftNode {
             let Some(replicas) = self.withdraw(id).await else {
                 continue;
             };
-            self.park(GroupSpec { id, kind, replicas }).await;
+            self.park(GroupSpec {
+                id,
+                kind,
+                replicas,
+                is_new_member: false,
+            })
+            .await;
         }
     }
 
     /// Stops a replica, and says who votes in its group. Others lead from here on.
-    async fn withdraw(&self, id: RaftGroupId) -> Option<Vec<NodeId>> {
+    pub(super) async fn withdraw(&self, id: RaftGroupId) -> Option<Vec<NodeId>> {
         let replica = self.groups.get(id)?;
         let group = replica.group();
         let voters = group.voters();
@@ -164,6 +172,7 @@ impl RaftNode {
     /// Tries the next step.
     async fn rebuild_step(self: &Arc<Self>, spec: &GroupSpec, stage: Stage) -> Progress {
         match stage {
+            Stage::Newcomer => Progress::Finished,
             Stage::Parked => match self.ask_leader(spec, FrameKind::Expel).await {
                 Some(Standing::Settled) => self.start_over(spec).await,
                 Some(Standing::Needed) => Progress::Stuck,
@@ -181,10 +190,13 @@ impl RaftNode {
 
     /// Drops what is damaged, and joins in again with nothing.
     async fn start_over(self: &Arc<Self>, spec: &GroupSpec) -> Progress {
-        let (done, durable) = completion();
-        self.storage.reset_group(spec.id, done);
+        let _turn = self.emptying.lock().await;
+        if self.parked.stage(spec.id) != Some(Stage::Parked) {
+            // It was dropped in the meantime.
+            return Progress::Waits;
+        }
         let emptied = async {
-            wait(durable).await?;
+            self.empty(spec.id).await?;
             self.note_stage(spec.id, Some(Stage::Rebuilding)).await
         };
         if let Err(error) = emptied.await {
@@ -203,28 +215,53 @@ impl RaftNode {
         }
     }
 
-    /// Asks the other replicas until one answers that leads.
+    /// Drops everything of a group that has stopped, except its vote.
+    pub(super) async fn empty(&self, id: RaftGroupId) -> std::io::Result<()> {
+        let (done, durable) = completion();
+        self.storage.reset_group(id, done);
+        wait(durable).await
+    }
+
     async fn ask_leader(&self, spec: &GroupSpec, kind: FrameKind) -> Option<Standing> {
-        let others: Vec<NodeId> = spec
-            .replicas
-            .iter()
-            .copied()
-            .filter(|replica| *replica != self.node)
-            .collect();
-        if others.is_empty() {
+        let mut replicas = spec.replicas.iter();
+        if replicas.all(|replica| *replica == self.node) {
             return Some(Standing::Needed);
         }
-        for other in others {
-            let Some(link) = self.links.get(other) else {
+        self.ask_others(spec.id, &spec.replicas, (kind, ANSWER_LIMIT))
+            .await
+    }
+
+    /// Asks the other replicas until one answers that leads.
+    pub(super) async fn ask_others(
+        &self,
+        group: RaftGroupId,
+        replicas: &[NodeId],
+        (kind, limit): (FrameKind, Duration),
+    ) -> Option<Standing> {
+        for other in replicas {
+            // There is no link to this node itself.
+            let Some(link) = self.links.get(*other) else {
                 continue;
             };
-            match link.ask_standing(kind, spec.id, ANSWER_LIMIT).await {
+            match link.ask_standing(kind, group, limit).await {
                 Ok(Standing::NotLeader) => {}
                 Ok(standing) => return Some(standing),
-                Err(error) => tracing::debug!(group = %spec.id, %other, %error, "no answer"),
+                Err(error) => tracing::debug!(%group, %other, %error, "no answer"),
             }
         }
         None
+    }
+
+    /// Makes sure that an empty replica never brings its group to life, not even after a restart.
+    pub(super) async fn note_newcomer(&self, id: RaftGroupId) -> Result<(), OpenGroupError> {
+        if self.is_empty(id) {
+            let noted = self.note_stage(id, Some(Stage::Newcomer)).await;
+            return noted.map_err(|error| OpenGroupError::Recovery {
+                group: id,
+                reason: error.to_string(),
+            });
+        }
+        Ok(())
     }
 
     /// The stage at which a replica was left by an earlier run of the process.
@@ -241,7 +278,11 @@ impl RaftNode {
         stage.map_err(|error| unreadable(error.to_string()))
     }
 
-    async fn note_stage(&self, id: RaftGroupId, stage: Option<Stage>) -> std::io::Result<()> {
+    pub(super) async fn note_stage(
+        &self,
+        id: RaftGroupId,
+        stage: Option<Stage>,
+    ) -> std::io::Result<()> {
         let key = parked_key(id);
         let row = match stage {
             Some(stage) => Row::Put {
@@ -259,7 +300,9 @@ impl RaftNode {
 
     /// A removed group needs no rebuild.
     pub(super) async fn forget_parked(&self, id: RaftGroupId) {
-        if self.parked.set(id, None).is_some()
+        self.parked.set(id, None);
+        let noted = self.noted_stage(id).await;
+        if !matches!(noted, Ok(None))
             && let Err(error) = self.note_stage(id, None).await
         {
             tracing::warn!(group = %id, %error, "cannot drop the note of a removed replica");
@@ -316,6 +359,7 @@ fn encode_stage(stage: Stage) -> Bytes {
     let number = match stage {
         Stage::Parked => 1,
         Stage::Rebuilding => 2,
+        Stage::Newcomer => 3,
     };
     Bytes::copy_from_slice(&[FORMAT, number])
 }
@@ -326,6 +370,7 @@ fn decode_stage(row: Bytes) -> Result<Stage, DecodeError> {
     let stage = match reader.u8("a parked replica's stage")? {
         1 => Stage::Parked,
         2 => Stage::Rebuilding,
+        3 => Stage::Newcomer,
         value => {
             return Err(DecodeError::Unknown {
                 what: "a parked replica's stage",
@@ -343,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_note_reads_what_was_noted() {
-        for stage in [Stage::Parked, Stage::Rebuilding] {
+        for stage in [Stage::Parked, Stage::Rebuilding, Stage::Newcomer] {
             assert_eq!(decode_stage(encode_stage(stage)), Ok(stage));
         }
         assert!(decode_stage(Bytes::from_static(&[FORMAT, 9])).is_err());

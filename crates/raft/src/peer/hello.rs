@@ -1,6 +1,6 @@
 //! The first frame in each direction: who speaks, and whether the other side may listen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use flotilla_protocol::internal::{Hello, v1};
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tonic::{Code, Status};
 
 const FORMAT_VERSION: u32 = 1;
-/// How a greeting ends that shows another past than the node's. Nothing else ends like this.
+/// How a greeting ends of a node that must not take part. Nothing else ends like this.
 const DISOWNED: Code = Code::PermissionDenied;
 
 /// Who this node is, and what it knows of the others.
@@ -21,6 +21,8 @@ pub(crate) struct Credentials {
     /// The newest start that each peer has shown or that the metadata group holds of it, with the
     /// earlier ones that it remembered.
     known: Mutex<BTreeMap<NodeId, Lineage>>,
+    /// The nodes that were removed from the cluster.
+    removed: Mutex<BTreeSet<NodeId>>,
     /// What a peer said when it refused this node for good.
     disowned: watch::Sender<Option<String>>,
 }
@@ -48,6 +50,11 @@ pub(crate) enum HelloError {
         found: Incarnation,
         known: Incarnation,
     },
+    #[error(
+        "node {node} was removed from the cluster, which is for ever. Start the machine again with an \
+         empty data directory, a new node id and --join"
+    )]
+    Removed { node: NodeId },
 }
 
 impl Credentials {
@@ -57,6 +64,7 @@ impl Credentials {
             node,
             lineage,
             known: Mutex::default(),
+            removed: Mutex::default(),
             disowned: watch::channel(None).0,
         }
     }
@@ -82,6 +90,11 @@ impl Credentials {
         if shown.is_none_or(|shown| !shown.may_follow(registered)) {
             known.insert(node, Lineage::only(registered));
         }
+    }
+
+    /// From now on the node is refused.
+    pub(crate) fn disown(&self, node: NodeId) {
+        self.removed.lock().insert(node);
     }
 
     pub(crate) fn hello(&self) -> v1::Frame {
@@ -120,6 +133,9 @@ impl Credentials {
                 found: hello.node,
             });
         }
+        if self.removed.lock().contains(&hello.node) {
+            return Err(HelloError::Removed { node: hello.node });
+        }
         let mut known = self.known.lock();
         if let Some(newest) = known.get(&hello.node).map(Lineage::current)
             && !hello.lineage.may_follow(newest)
@@ -138,7 +154,7 @@ impl Credentials {
 impl From<HelloError> for Status {
     fn from(error: HelloError) -> Self {
         let code = match error {
-            HelloError::OtherPast { .. } => DISOWNED,
+            HelloError::OtherPast { .. } | HelloError::Removed { .. } => DISOWNED,
             HelloError::Unreadable
             | HelloError::Version { .. }
             | HelloError::Cluster { .. }
@@ -227,6 +243,18 @@ mod tests {
         assert_eq!(*wiped.disowned().borrow(), None);
         wiped.on_refused(&refused.clone().into());
         assert_eq!(*wiped.disowned().borrow(), Some(refused.to_string()));
+    }
+
+    #[test]
+    fn a_removed_node_is_refused_and_learns_why() {
+        let here = here();
+        let peer = credentials(1, PEER.get(), Lineage::first(1));
+        assert_eq!(here.check(peer.hello().body, None), Ok(PEER));
+        here.disown(PEER);
+        let refused = here.check(peer.hello().body, None).unwrap_err();
+        assert_eq!(refused, HelloError::Removed { node: PEER });
+        peer.on_refused(&refused.into());
+        assert!(peer.disowned().borrow().is_some());
     }
 
     #[test]

@@ -125,6 +125,15 @@ impl Links {
         self.inner.lock().links.values().cloned().collect()
     }
 
+    pub(crate) fn remove(&self, peer: NodeId) {
+        // Its lanes end when nobody uses them any more.
+        self.inner.lock().links.remove(&peer);
+    }
+
+    pub(crate) async fn connect_to(&self, address: &str) -> Result<Channel, ConnectError> {
+        self.connector.connect(address).await
+    }
+
     pub(crate) fn close(&self) {
         let mut inner = self.inner.lock();
         inner.links.clear();

@@ -101,6 +101,7 @@ fn broker_defaults_are_those_of_the_broker() {
         ours.broker.leader_balance_patience_ms,
         theirs.leader_balance_patience_ms
     );
+    assert_eq!(ours.broker.moves_max, theirs.moves_max);
     assert_eq!(
         ours.stop.drain_limit.as_millis(),
         u128::from(theirs.shutdown_limit_ms)
@@ -317,6 +318,37 @@ fn a_cluster_is_listed_the_same_on_every_node() {
     );
     let twice = Case::new().set("cluster.nodes", "1=a:1,1=b:1").refusal();
     assert_eq!(twice, "node 1 is listed twice in cluster.nodes");
+}
+
+#[test]
+fn a_node_that_joins_lists_no_other_nodes() {
+    let join = "node1:7401, node2:7401";
+    let case = Case::new().set("cluster.join", join).set("node.id", "4");
+    let config = case.config();
+    let addresses: Vec<_> = config
+        .cluster
+        .join
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(addresses, ["node1:7401", "node2:7401"]);
+    assert_eq!(config.cluster.nodes.len(), 1);
+
+    let refusal = Case::new()
+        .given(THREE_NODES)
+        .set("cluster.join", join)
+        .refusal();
+    assert!(refusal.contains("leave one of them out"), "{refusal}");
+    let refusal = Case::new().set("cluster.join", "7401").refusal();
+    assert!(refusal.contains("cluster.join cannot be"), "{refusal}");
+    assert!(
+        Case::new()
+            .set("cluster.join", "off")
+            .config()
+            .cluster
+            .join
+            .is_empty()
+    );
 }
 
 #[test]

@@ -43,6 +43,11 @@ pub(crate) enum ConfigError {
     )]
     NodeNotListed { node: u64, listed: String },
     #[error(
+        "cluster.join is for a node that joins a running cluster, and cluster.nodes for those that a \
+         cluster is born with: leave one of them out"
+    )]
+    JoinAndNodes,
+    #[error(
         "{listen} is {address}, which is every interface of this machine: say what others shall \
          connect to with {advertise} (--{flag} HOST)"
     )]

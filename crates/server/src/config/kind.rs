@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::address::PartialAddress;
+use super::address::{HostPort, PartialAddress};
 use super::written::Value;
 use crate::telemetry::is_log_filter;
 
@@ -44,6 +44,9 @@ pub(crate) struct LogFilter;
 
 /// A port, a host or both.
 pub(crate) struct Address;
+
+/// Hosts with their ports, or `"off"` for none.
+pub(crate) struct HostPortsOrOff;
 
 /// The nodes of a cluster.
 pub(crate) struct Nodes;
@@ -195,6 +198,28 @@ impl Kind for Address {
 
     fn takes(&self) -> String {
         "a port, \"host\" or \"host:port\"".to_owned()
+    }
+}
+
+impl Kind for HostPortsOrOff {
+    type Value = Vec<HostPort>;
+
+    fn read(&self, value: &Value) -> Option<Vec<HostPort>> {
+        let Value::Text(text) = value else {
+            return None;
+        };
+        if text == "off" {
+            return Some(Vec::new());
+        }
+        let addresses = text.split(',').map(|address| {
+            let PartialAddress { host, port } = PartialAddress::parse(address.trim())?;
+            Some(HostPort::new(host?, port?))
+        });
+        addresses.collect()
+    }
+
+    fn takes(&self) -> String {
+        "\"host:port\", several of them with commas between, or \"off\"".to_owned()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The settings as decided, as a file that can be read again.
 
 use super::LogFormat;
+use super::address::HostPort;
 use super::resolved::{ClusterNode, ServerConfig};
 use super::setting::AnySetting;
 use super::settings;
@@ -76,6 +77,7 @@ fn value(config: &ServerConfig, key: &str) -> toml::Value {
         "node.handover_limit_ms" => number(millis(stop.handover_limit)),
         "cluster.name" => config.cluster.name.clone().into(),
         "cluster.nodes" => nodes(&config.cluster.nodes),
+        "cluster.join" => join(&config.cluster.join).into(),
         "listen.host" => listen.host.clone().into(),
         "listen.client" => listen.client.to_string().into(),
         "listen.peer" => listen.peer.to_string().into(),
@@ -101,6 +103,7 @@ fn value(config: &ServerConfig, key: &str) -> toml::Value {
         "raft.birth_patience_ms" => number(raft.birth_patience_ms),
         "raft.replication_timeout_ms" => number(raft.replication_timeout_ms),
         "raft.save_interval_ms" => number(raft.save_interval_ms),
+        "raft.catch_up_bytes_per_second" => number(raft.catch_up_bytes_per_second),
         "broker.produce_bytes_in_flight_max" => number(broker.produce_bytes_in_flight_max as u64),
         "broker.connections_max" => number(connections.connections_max as u64),
         "broker.handshake_limit_ms" => number(millis(connections.handshake_limit)),
@@ -109,6 +112,7 @@ fn value(config: &ServerConfig, key: &str) -> toml::Value {
             .leader_balance_ms
             .map_or_else(|| "off".into(), number),
         "broker.leader_balance_patience_ms" => number(broker.leader_balance_patience_ms),
+        "broker.moves_max" => number(broker.moves_max as u64),
         "http.body_bytes_max" => number(http.body_bytes_max as u64),
         "http.connections_max" => number(http.connections_max as u64),
         "http.header_timeout_ms" => number(millis(http.header_timeout)),
@@ -119,6 +123,14 @@ fn value(config: &ServerConfig, key: &str) -> toml::Value {
         "log.level" => config.log.level.clone().into(),
         other => unreachable!("invariant: {other} is printed; a test prints every setting"),
     }
+}
+
+fn join(addresses: &[HostPort]) -> String {
+    if addresses.is_empty() {
+        return "off".to_owned();
+    }
+    let addresses: Vec<_> = addresses.iter().map(HostPort::to_string).collect();
+    addresses.join(",")
 }
 
 fn nodes(nodes: &[ClusterNode]) -> toml::Value {

@@ -47,8 +47,10 @@ pub(crate) struct ServerConfig {
 pub(crate) struct ClusterConfig {
     pub(crate) name: String,
     pub(crate) id: ClusterId,
-    /// By id, this node included.
+    /// Those that the cluster is born with, by id, this node included. This node alone if it joins.
     pub(crate) nodes: Vec<ClusterNode>,
+    /// Where the peers of a running cluster listen that this node is to join.
+    pub(crate) join: Vec<HostPort>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +87,7 @@ pub(crate) struct BrokerLimits {
     pub(crate) retention_check_ms: u64,
     pub(crate) leader_balance_ms: Option<u64>,
     pub(crate) leader_balance_patience_ms: u64,
+    pub(crate) moves_max: usize,
 }
 
 /// Of each gRPC port.
@@ -120,6 +123,10 @@ impl ServerConfig {
             &listen,
             listed.iter().find(|entry| entry.id == node),
         )?;
+        let join = checked.get(&settings::CLUSTER_JOIN);
+        if !join.is_empty() && listed.len() > 1 {
+            return Err(ConfigError::JoinAndNodes);
+        }
         let nodes = if listed.is_empty() {
             let ClusterAddresses { client, peer } = &addresses;
             vec![ClusterNode {
@@ -137,6 +144,7 @@ impl ServerConfig {
                 id: cluster_id(&name),
                 name,
                 nodes,
+                join,
             },
             listen,
             addresses: NodeAddresses {
@@ -367,6 +375,7 @@ fn raft(checked: &Checked) -> Result<RaftConfig, ConfigError> {
         birth_patience_ms: checked.get(&settings::RAFT_BIRTH_PATIENCE_MS),
         replication_timeout_ms: checked.get(&settings::RAFT_REPLICATION_TIMEOUT_MS),
         save_interval_ms: checked.get(&settings::RAFT_SAVE_INTERVAL_MS),
+        catch_up_bytes_per_second: checked.get(&settings::RAFT_CATCH_UP_BYTES_PER_SECOND),
     })
 }
 
@@ -378,6 +387,7 @@ impl BrokerLimits {
             retention_check_ms: checked.get(&settings::BROKER_RETENTION_CHECK_MS),
             leader_balance_ms: checked.get(&settings::BROKER_LEADER_BALANCE_MS),
             leader_balance_patience_ms: checked.get(&settings::BROKER_LEADER_BALANCE_PATIENCE_MS),
+            moves_max: to_usize(checked.get(&settings::BROKER_MOVES_MAX)),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! `FLOTILLA_SECTION_NAME`; on the command line every one can be given with `--set key=value`.
 
 use super::kind::{
-    Address, Choice, FilePath, LogFilter, NODE_ID as NODE_ID_KIND, Nodes, Number, NumberOrOff, Text,
+    Address, Choice, FilePath, HostPortsOrOff, LogFilter, NODE_ID as NODE_ID_KIND, Nodes, Number,
+    NumberOrOff, Text,
 };
 use super::setting::{AnySetting, Setting};
 
@@ -56,6 +57,11 @@ settings! {
         "Every node that the cluster is born with, the same on all of them. By default the cluster \
          is this node alone. `peer` is where the other nodes reach it, `client` where clients do \
          (by default the host of `peer`).";
+
+    CLUSTER_JOIN: HostPortsOrOff = HostPortsOrOff, "cluster.join", default Some("off"),
+        "Nodes of a running cluster that this node is to join: where they listen for their peers. It \
+         needs one that answers, only until the cluster knows it, and holds nothing before \
+         `flotilla cluster add-node`. Not together with other nodes in cluster.nodes.";
 
     LISTEN_HOST: Text = Text { what: "a host name or an IP address" }, "listen.host",
         default Some("127.0.0.1"),
@@ -147,6 +153,12 @@ settings! {
         default Some("1000"),
         "How often state that changed is handed to storage. Less means less to repeat at a start.";
 
+    RAFT_CATCH_UP_BYTES_PER_SECOND: Number = Number::bytes(0, TIB),
+        "raft.catch_up_bytes_per_second", default Some("50331648"),
+        "How fast this node sends what it has to read from disk to replicas that catch up, of all \
+         partitions together; 0 is without a limit. Slower leaves more of the disk and the network \
+         to producers and consumers while replicas move.";
+
     BROKER_PRODUCE_BYTES_IN_FLIGHT_MAX: Number = Number::bytes(16 * MIB, TIB),
         "broker.produce_bytes_in_flight_max", default Some("268435456"),
         "Bytes of produce requests that the node holds before it answers OVERLOADED.";
@@ -167,6 +179,9 @@ settings! {
     BROKER_LEADER_BALANCE_PATIENCE_MS: Number = Number::milliseconds(0, HOUR_MS),
         "broker.leader_balance_patience_ms", default Some("10000"),
         "How long a node must have been up before leaderships are handed to it.";
+
+    BROKER_MOVES_MAX: Number = Number::count(1, 1_024), "broker.moves_max", default Some("4"),
+        "Most partitions led by this node whose replicas move to other nodes at a time.";
 
     HTTP_BODY_BYTES_MAX: Number = Number::bytes(1, GIB), "http.body_bytes_max",
         default Some("1048576"),

@@ -51,7 +51,12 @@ impl RunningNode {
                 raft.set_peer(node.id, &node.peer.to_string(), None);
             }
         }
-        let voters = config.cluster.nodes.iter().map(|node| node.id).collect();
+        let founders = config.cluster.nodes.iter().map(|node| node.id);
+        let voters = match config.cluster.join.is_empty() {
+            true => founders.collect(),
+            // The cluster has its voters.
+            false => Vec::new(),
+        };
         let metadata = raft.open_metadata(voters).await?;
         let (pressure, room) = watch::channel(RecordRoom::Free);
         storage.on_write_pressure(Box::new(move |now| {
@@ -126,9 +131,19 @@ fn broker_config(config: &ServerConfig) -> BrokerConfig {
         retention_check_ms: limits.retention_check_ms,
         leader_balance_ms: limits.leader_balance_ms,
         leader_balance_patience_ms: limits.leader_balance_patience_ms,
+        moves_max: limits.moves_max,
         shutdown_limit_ms: u64::try_from(shutdown_limit_ms).unwrap_or(u64::MAX),
+        join: join(config),
         ..BrokerConfig::new(config.cluster.id, config.addresses.clone())
     }
+}
+
+/// Asking itself would get the node nowhere.
+fn join(config: &ServerConfig) -> Vec<String> {
+    let addresses = config.cluster.join.iter().map(ToString::to_string);
+    addresses
+        .filter(|address| *address != config.addresses.peer)
+        .collect()
 }
 
 const fn room_under(pressure: WritePressure) -> RecordRoom {

@@ -22,7 +22,6 @@ fn leaders_move_to_preferred_nodes_that_live() {
     assert_eq!(
         state.leader_transfers(&leaders, &all),
         [LeaderTransfer {
-            partition: id,
             raft_group: second.raft_group,
             from: one,
             to: two,
