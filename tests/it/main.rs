@@ -17,6 +17,7 @@ mod command_line;
 mod consumer_groups;
 mod damaged_replica;
 mod disk_full;
+mod elastic_cluster;
 mod fenced_owners;
 mod follower_away;
 mod graceful_stop;

@@ -13,6 +13,9 @@ const LEADER_LIMIT: Duration = Duration::from_secs(30);
 /// A node that has not caught up by then never will.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(60);
 
+/// What still moves by then is stuck.
+const MOVE_LIMIT: Duration = Duration::from_secs(120);
+
 pub fn partition_of<'a>(
     cluster: &'a ClusterDescription,
     topic: &TopicName,
@@ -76,9 +79,24 @@ pub async fn wait_until_caught_up(client: &Client, topic: &TopicName, node: Node
     .await;
 }
 
+/// Waits until nothing moves, and returns the cluster as it is then.
+///
+/// # Panics
+///
+/// If something still moves after two minutes.
+pub async fn wait_until_settled(client: &Client) -> ClusterDescription {
+    until("nothing moves any more", MOVE_LIMIT, async || {
+        let cluster = client.admin().describe_cluster().await.ok()?;
+        cluster.moves.is_empty().then_some(cluster)
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
-    use flotilla_client::{NodeDescription, PartitionLeader, ReplicaDescription};
+    use flotilla_client::{
+        NodeDescription, NodeDuty, NodeHoldings, PartitionLeader, ReplicaDescription,
+    };
     use flotilla_types::{ClusterId, LeaderEpoch, NodeAddresses, RaftGroupId};
 
     use super::*;
@@ -92,15 +110,21 @@ mod tests {
                 peer: String::new(),
             },
             alive,
+            duty: NodeDuty::Active,
+            holdings: NodeHoldings::default(),
+            is_drained: false,
         };
         let replica = |node, lag_entries| ReplicaDescription {
             node: NodeId::new(node),
             lag_entries,
+            is_voter: None,
         };
         ClusterDescription {
             cluster_id: ClusterId::new([0; 16]),
             answered_by: NodeId::new(1),
             nodes: vec![node(1, true), node(2, is_second_alive)],
+            removed_nodes: Vec::new(),
+            moves: Vec::new(),
             metadata_leader: None,
             partitions: vec![PartitionDescription {
                 topic: TopicName::parse("orders").unwrap(),
@@ -114,6 +138,7 @@ mod tests {
                 high_watermark: None,
                 stored_bytes: None,
                 replicas: vec![replica(1, None), replica(2, second_lag)],
+                moving_to: Vec::new(),
             }],
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use flotilla_protocol::{ApiError, LeaderHint};
 use flotilla_raft::{Leadership, Partition, RaftNode};
 use flotilla_state::metadata::MetadataState;
-use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
+use flotilla_types::limits::{GRPC_MESSAGE_BYTES_MAX, REPLICATION_FACTOR_DEFAULT};
 use flotilla_types::{ErrorCode, NodeId, Offset, Timestamp, TopicId};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
@@ -21,9 +21,6 @@ use crate::meters::Meters;
 use crate::peers::Peers;
 use crate::reconcile::Reconciled;
 use crate::records::SchemasInForce;
-
-/// Replicas where there are so many nodes and nobody says how many.
-const REPLICATION_FACTOR_DEFAULT: usize = 3;
 
 /// One node's broker, behind an `Arc` that every service and loop holds.
 pub(crate) struct Node {
@@ -127,7 +124,7 @@ impl Node {
         let voters = self.metadata.voters().into_iter();
         let on_their_way = voters.filter(|voter| state.node(*voter).is_none());
         let node_count = state.active_nodes().count() + on_their_way.count();
-        node_count.clamp(1, REPLICATION_FACTOR_DEFAULT) as u32
+        node_count.clamp(1, REPLICATION_FACTOR_DEFAULT as usize) as u32
     }
 
     /// A number that is another one each time, to spread records without a key.

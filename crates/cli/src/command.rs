@@ -47,7 +47,7 @@ pub enum ClientCommand {
     /// Look at jobs, which one process at a time owns
     #[command(subcommand, after_help = Exit::HELP)]
     Job(JobCommand),
-    /// Look at the cluster and move leaders
+    /// Look at the cluster, move leaders, and add, drain and replace nodes
     #[command(subcommand, after_help = Exit::HELP)]
     Cluster(ClusterCommand),
     /// Measure throughput and latency
@@ -170,6 +170,11 @@ mod tests {
             "flotilla group reset g --topic a --to 2024-05-01T12:00:00Z",
             "flotilla job list -o json",
             "flotilla cluster transfer-leader a 0 --to 2",
+            "flotilla cluster add-node 4 --dry-run",
+            "flotilla cluster drain 3 --yes --wait",
+            "flotilla cluster drain 3 --cancel",
+            "flotilla cluster replace 2 --with 4 --force",
+            "flotilla cluster rebalance --yes",
             "flotilla bench produce --topic a --records 5 --record-size 1KiB --window 1 --clients 2",
             "flotilla bench consume --topic a --records 5 --record-size 100 --window 9 --clients 2",
         ] {
@@ -215,6 +220,8 @@ mod tests {
             "flotilla group reset g --topic a --to yesterday",
             "flotilla group reset g --topic a --to 5 --dry-run --yes",
             "flotilla cluster transfer-leader a x --to 1",
+            "flotilla cluster add-node",
+            "flotilla cluster drain 3 --dry-run --wait",
             "flotilla bench produce --topic a --window 0",
         ] {
             let error = parse(line).unwrap_err();

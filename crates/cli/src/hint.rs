@@ -26,9 +26,9 @@ pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::LeaderNotAvailable | ErrorCode::NotLeader => {
             Some("try again in a moment; `cluster status` shows partitions without a leader")
         }
-        ErrorCode::NotEnoughNodes => {
-            Some("start more nodes or ask for a smaller --replication-factor")
-        }
+        ErrorCode::NotEnoughNodes => Some(
+            "`cluster status` shows which nodes are up and active; `cluster add-node` adds one",
+        ),
         ErrorCode::OffsetOutOfRange => Some(
             "`cluster status` shows the offsets of every partition; `consume --from start` begins \
              with the oldest record kept",

@@ -69,11 +69,12 @@ mod producer;
 mod publish;
 
 pub use admin::{
-    Admin, AppliedManifest, ApplyOptions, CheckedSchema, ClusterDescription, ExportedManifest,
-    FieldChange, GroupDescription, GroupMember, GroupSummary, Manifest, NewTopic, NodeDescription,
-    PartitionDescription, PartitionLag, PartitionLeader, PartitionOffset, RegisteredSchema,
-    ReplicaDescription, SchemaVersion, TopicChange, TopicChangeKind, TopicDescription,
-    TopicPartition, TopicSpec, TopicSummary,
+    Admin, AppliedManifest, ApplyOptions, CheckedSchema, ClusterDescription, DutyChange,
+    ExportedManifest, FieldChange, GroupDescription, GroupMember, GroupSummary, Manifest,
+    MoveSubject, NewTopic, NodeDescription, NodeHoldings, PartitionDescription, PartitionLag,
+    PartitionLeader, PartitionOffset, PlacementChange, PlacementGoal, PlacementMove,
+    PlacementOptions, RegisteredSchema, ReplicaDescription, SchemaVersion, TopicChange,
+    TopicChangeKind, TopicDescription, TopicPartition, TopicSpec, TopicSummary,
 };
 pub use channels::{ChannelFactory, endpoint};
 pub use client::Client;
@@ -88,6 +89,6 @@ pub use publish::{Publication, Published};
 
 pub use flotilla_protocol::{ApiError, ErrorFacts, LeaderHint, OffsetRange, OffsetSpec};
 pub use flotilla_types::{
-    Compression, ErrorCode, FencingToken, Generation, GroupId, Header, JobName, MemberId, NodeId,
-    Offset, PartitionIndex, Timestamp, TopicConfig, TopicId, TopicName,
+    Compression, ErrorCode, FencingToken, Generation, GroupId, Header, JobName, MemberId, NodeDuty,
+    NodeId, Offset, PartitionIndex, Timestamp, TopicConfig, TopicId, TopicName,
 };

@@ -23,7 +23,7 @@ pub use batch::{
     BatchBuilder, BatchContents, BatchError, BatchProducer, Compression, Header, Record,
     RecordBatch, RecordFault,
 };
-pub use cluster::{NodeAddresses, PartitionStatus};
+pub use cluster::{NodeAddresses, NodeDuty, PartitionStatus};
 pub use error_chain::ErrorChain;
 pub use error_code::ErrorCode;
 pub use ids::{

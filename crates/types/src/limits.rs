@@ -6,6 +6,8 @@ pub const NAME_BYTES_MAX: usize = 249;
 pub const TOPIC_PARTITIONS_MAX: u32 = 4_096;
 /// Most replicas of one partition.
 pub const REPLICATION_FACTOR_MAX: u32 = 7;
+/// Replicas of a partition unless its topic says otherwise, where there are as many nodes.
+pub const REPLICATION_FACTOR_DEFAULT: u32 = 3;
 /// Most replicas that are placed on one node. Every one of them beats and wakes up by itself, so more
 /// leave no time for the work.
 pub const NODE_REPLICAS_MAX: u32 = 1_500;

@@ -1,5 +1,7 @@
 //! The cluster as an operator sees it.
 
+mod messages;
+mod placement;
 mod service;
 mod status;
 

@@ -11,6 +11,7 @@ use flotilla_types::{ErrorCode, NodeId, PartitionIndex, TopicName};
 use tokio::time::{Instant, sleep};
 use tonic::{Request, Response, Status};
 
+use super::messages::{write_moves_under_way, write_node_statuses};
 use crate::metadata::node_messages;
 use crate::node::Node;
 use crate::origin::Origin;
@@ -95,12 +96,15 @@ impl ClusterAdmin for ClusterService {
             true => self.node.own_statuses().await,
             false => self.node.all_statuses().await,
         };
+        let state = self.node.state();
         Ok(Response::new(v1::DescribeClusterResponse {
             cluster_id: self.node.peers.cluster().to_string(),
             node_id: self.node.id.get(),
             nodes: node_messages(&self.node),
             metadata_leader: self.node.confirmed_metadata_leader(),
             partitions,
+            node_statuses: write_node_statuses(&state),
+            moves: write_moves_under_way(&state),
         }))
     }
 
@@ -111,6 +115,14 @@ impl ClusterAdmin for ClusterService {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
         let leader = Some(self.transfer(request.into_inner(), origin).await?);
         Ok(Response::new(v1::TransferLeaderResponse { leader }))
+    }
+
+    async fn change_placement(
+        &self,
+        request: Request<v1::ChangePlacementRequest>,
+    ) -> Result<Response<v1::ChangePlacementResponse>, Status> {
+        let changed = self.node.change_placement(request.into_inner()).await?;
+        Ok(Response::new(changed))
     }
 }
 

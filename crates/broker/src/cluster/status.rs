@@ -87,9 +87,12 @@ impl Node {
             let known = progress
                 .iter()
                 .find(|known| known.node.get() == replica.node_id);
-            replica.lag_entries = match replica.node_id == self.id.get() {
-                true => Some(0),
-                false => known.and_then(|known| known.entries_behind),
+            (replica.lag_entries, replica.is_voter) = match replica.node_id == self.id.get() {
+                true => (Some(0), Some(true)),
+                false => (
+                    known.and_then(|known| known.entries_behind),
+                    Some(known.is_some_and(|known| known.is_voter)),
+                ),
             };
         }
         status
@@ -120,12 +123,14 @@ fn placed_status(
     id: PartitionId,
     placed: &metadata::Partition,
 ) -> Option<v1::PartitionStatus> {
-    let mut nodes: Vec<_> = placed.replicas.iter().map(|node| node.get()).collect();
+    let mut nodes: Vec<_> = placed.hosts().map(NodeId::get).collect();
     nodes.sort_unstable();
     let replicas = nodes.into_iter().map(|node_id| v1::ReplicaStatus {
         node_id,
         lag_entries: None,
+        is_voter: None,
     });
+    let moving_to = placed.moving_to.iter().flatten();
     Some(v1::PartitionStatus {
         topic: state.topic(id.topic)?.name.as_str().to_owned(),
         index: id.index.get(),
@@ -135,6 +140,7 @@ fn placed_status(
         high_watermark: None,
         stored_bytes: None,
         replicas: replicas.collect(),
+        moving_to: moving_to.map(|node| node.get()).collect(),
     })
 }
 

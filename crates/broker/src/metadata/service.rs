@@ -6,7 +6,7 @@ use std::sync::Arc;
 use flotilla_protocol::v1::metadata_server::Metadata;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::Leadership;
-use flotilla_state::metadata::{MetadataState, Partition, Topic};
+use flotilla_state::metadata::{MetadataState, NodeDuty, Partition, Topic};
 use flotilla_types::limits::TOPICS_PER_REQUEST_MAX;
 use flotilla_types::{ErrorCode, RaftGroupId, TopicName};
 use tonic::{Request, Response, Status};
@@ -205,11 +205,14 @@ fn partition_message(
     }
 }
 
-/// All nodes, and which of them this node has a link to.
+/// All nodes but those that were removed, and which of them this node has a link to.
 pub(crate) fn node_messages(node: &Node) -> Vec<v1::Node> {
     let connected = node.raft.connected_peers();
     let state = node.state();
-    let nodes = state.nodes().map(|known| v1::Node {
+    let members = state
+        .nodes()
+        .filter(|known| known.duty != NodeDuty::Removed);
+    let nodes = members.map(|known| v1::Node {
         id: known.id.get(),
         client_address: known.addresses.client.clone(),
         peer_address: known.addresses.peer.clone(),

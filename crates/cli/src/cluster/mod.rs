@@ -1,10 +1,12 @@
-//! `cluster`: what state it is in, and moving leaders.
+//! `cluster`: what state it is in, moving leaders, and which nodes hold what.
 
+mod placement;
 mod render;
 mod status;
 
 use clap::{Args, Subcommand};
-use flotilla_client::{Client, NodeId, PartitionIndex, TopicName};
+use flotilla_client::{Client, NodeId, PartitionIndex, PlacementGoal, TopicName};
+use placement::{AddNodeArgs, DrainArgs, RebalanceArgs, ReplaceArgs};
 
 use crate::failure::Failure;
 use crate::output::OutputFormat;
@@ -18,6 +20,14 @@ pub enum ClusterCommand {
     Status(StatusArgs),
     /// Move the leadership of a partition to another of its replicas
     TransferLeader(TransferLeaderArgs),
+    /// Give a node that joined its share of replicas and leaders
+    AddNode(AddNodeArgs),
+    /// Move everything away from a node, so that it can be stopped
+    Drain(DrainArgs),
+    /// Let others take over for good what a node held that is gone
+    Replace(ReplaceArgs),
+    /// Spread replicas and leaders evenly over the nodes
+    Rebalance(RebalanceArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -49,16 +59,38 @@ pub(crate) async fn run(
     io: &mut Io,
 ) -> Result<Exit, Failure> {
     let Io {
-        output, interrupt, ..
+        output,
+        interrupt,
+        user,
+        ..
     } = io;
     let work = async {
         let client = global.connect().await?;
-        match command {
-            ClusterCommand::Status(args) => status(args, &client, global.output, output).await,
-            ClusterCommand::TransferLeader(args) => {
-                transfer_leader(args, &client, global.output, output).await
+        let (goal, change) = match command {
+            ClusterCommand::Status(args) => {
+                return status(args, &client, global.output, output).await;
             }
-        }
+            ClusterCommand::TransferLeader(args) => {
+                return transfer_leader(args, &client, global.output, output).await;
+            }
+            ClusterCommand::AddNode(args) => (PlacementGoal::AddNode(args.node), args.change),
+            ClusterCommand::Drain(args) => match args.cancel {
+                true => (PlacementGoal::CancelDrain(args.node), args.change),
+                false => (PlacementGoal::DrainNode(args.node), args.change),
+            },
+            ClusterCommand::Replace(args) => {
+                let ReplaceArgs {
+                    node,
+                    with,
+                    force,
+                    change,
+                } = args;
+                (PlacementGoal::ReplaceNode { node, with, force }, change)
+            }
+            ClusterCommand::Rebalance(args) => (PlacementGoal::Rebalance, args.change),
+        };
+        let people = (output, user.as_deref_mut());
+        placement::change(goal, &change, &client.admin(), global.output, people).await
     };
     interrupt.unless_raised(work).await
 }

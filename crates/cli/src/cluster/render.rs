@@ -1,8 +1,9 @@
 //! The cluster's status as tables and as JSON.
 
-use flotilla_client::{NodeDescription, PartitionDescription};
+use flotilla_client::{NodeDescription, NodeHoldings, NodeId, PartitionDescription};
 use serde::Serialize;
 
+use super::placement::{MoveJson, move_json};
 use super::status::{Behind, NodeLoad, Status, UnderReplicated};
 use crate::Output;
 use crate::failure::Failure;
@@ -18,6 +19,8 @@ struct StatusJson<'a> {
     partitions: Vec<PartitionJson<'a>>,
     partitions_without_leader: Vec<PartitionNameJson<'a>>,
     under_replicated: Vec<UnderReplicatedJson<'a>>,
+    moves: Vec<MoveJson>,
+    removed_nodes: Vec<u64>,
 }
 
 #[derive(Serialize)]
@@ -27,6 +30,10 @@ struct NodeJson<'a> {
     address: &'a str,
     leaders: usize,
     replicas: usize,
+    duty: &'static str,
+    drained: bool,
+    replicas_leaving: u32,
+    replicas_arriving: u32,
 }
 
 #[derive(Serialize)]
@@ -45,6 +52,8 @@ struct PartitionJson<'a> {
     high_watermark: Option<u64>,
     stored_bytes: Option<u64>,
     replicas: Vec<ReplicaJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    moving_to: Vec<u64>,
 }
 
 #[derive(Serialize)]
@@ -84,13 +93,37 @@ fn write_tables(status: &Status<'_>, output: &mut Output) -> Result<(), Failure>
         Some(leader) => output.line(format_args!("node {} leads the metadata", leader.node))?,
         None => output.line("the metadata has no leader")?,
     }
-    let mut nodes = Table::new(["NODE", "ALIVE", "LEADERS", "REPLICAS", "ADDRESS"]);
+    if !cluster.moves.is_empty() {
+        output.line(format_args!(
+            "{} partitions and coordinators are moving",
+            cluster.moves.len()
+        ))?;
+    }
+    if !cluster.removed_nodes.is_empty() {
+        let removed: Vec<_> = cluster
+            .removed_nodes
+            .iter()
+            .map(NodeId::to_string)
+            .collect();
+        output.line(format_args!(
+            "removed for good: node {}",
+            removed.join(", ")
+        ))?;
+    }
+    let mut nodes = Table::new([
+        "NODE", "ALIVE", "DUTY", "LEADERS", "REPLICAS", "MOVING", "ADDRESS",
+    ]);
     for (node, load) in cluster.nodes.iter().zip(&status.nodes) {
         nodes.row([
             node.id.to_string(),
             if node.alive { "yes" } else { "no" }.to_owned(),
+            match node.is_drained {
+                true => "drained".to_owned(),
+                false => node.duty.as_str().to_owned(),
+            },
             load.leaders.to_string(),
             load.replicas.to_string(),
+            describe_moving(&node.holdings),
             node.addresses.client.clone(),
         ]);
     }
@@ -111,6 +144,16 @@ fn write_tables(status: &Status<'_>, output: &mut Output) -> Result<(), Failure>
     }
     output.line("")?;
     output.line(troubled)
+}
+
+/// What arrives and what leaves, coordinators included.
+fn describe_moving(holdings: &NodeHoldings) -> String {
+    match (holdings.arriving, holdings.leaving) {
+        (0, 0) => "-".to_owned(),
+        (arriving, 0) => format!("+{arriving}"),
+        (0, leaving) => format!("-{leaving}"),
+        (arriving, leaving) => format!("+{arriving} -{leaving}"),
+    }
 }
 
 fn describe_behind(behind: &Behind) -> String {
@@ -140,6 +183,12 @@ fn status_json<'a>(status: &Status<'a>) -> StatusJson<'a> {
             })
             .collect(),
         under_replicated: under_replicated.map(under_replicated_json).collect(),
+        moves: cluster.moves.iter().map(move_json).collect(),
+        removed_nodes: cluster
+            .removed_nodes
+            .iter()
+            .map(|node| node.get())
+            .collect(),
     }
 }
 
@@ -150,6 +199,10 @@ fn node_json<'a>(node: &'a NodeDescription, load: &NodeLoad) -> NodeJson<'a> {
         address: &node.addresses.client,
         leaders: load.leaders,
         replicas: load.replicas,
+        duty: node.duty.as_str(),
+        drained: node.is_drained,
+        replicas_leaving: node.holdings.leaving,
+        replicas_arriving: node.holdings.arriving,
     }
 }
 
@@ -169,6 +222,7 @@ fn partition_json(partition: &PartitionDescription) -> PartitionJson<'_> {
                 lag_entries: replica.lag_entries,
             })
             .collect(),
+        moving_to: partition.moving_to.iter().map(|node| node.get()).collect(),
     }
 }
 
@@ -194,10 +248,12 @@ mod tests {
 
     #[test]
     fn what_is_not_well_is_listed_below_the_nodes() {
-        let cluster = cluster(
+        let mut cluster = cluster(
             &[3],
             &[(Some(1), [Some(0), Some(11), Some(5)]), (None, [None; 3])],
         );
+        cluster.nodes[1].holdings.arriving = 3;
+        cluster.nodes[2].is_drained = true;
         let (mut output, captured) = Captured::new();
         status(&Status::of(&cluster, 10), OutputFormat::Table, &mut output).unwrap();
         assert_eq!(
@@ -205,10 +261,10 @@ mod tests {
             "cluster 07070707070707070707070707070707: 2 partitions, 1 without a leader, \
              1 under-replicated\n\
              node 1 leads the metadata\n\
-             NODE  ALIVE  LEADERS  REPLICAS  ADDRESS\n\
-             \x20  1  yes          1         2  127.0.0.1:7410\n\
-             \x20  2  yes          0         2  127.0.0.1:7420\n\
-             \x20  3  no           0         2  127.0.0.1:7430\n\
+             NODE  ALIVE  DUTY     LEADERS  REPLICAS  MOVING  ADDRESS\n\
+             \x20  1  yes    active         1         2  -       127.0.0.1:7410\n\
+             \x20  2  yes    active         0         2  +3      127.0.0.1:7420\n\
+             \x20  3  no     drained        0         2  -       127.0.0.1:7430\n\
              \n\
              PARTITION  LEADER  REPLICAS BEHIND\n\
              orders/1   none    -\n\

@@ -57,7 +57,11 @@ impl<'a> Status<'a> {
         self.leaderless.is_empty()
             && self.under_replicated.is_empty()
             && self.cluster.metadata_leader.is_some()
-            && self.cluster.nodes.iter().all(|node| node.alive)
+            && self
+                .cluster
+                .nodes
+                .iter()
+                .all(|node| node.alive || node.is_drained)
     }
 }
 
@@ -77,7 +81,8 @@ fn load(cluster: &ClusterDescription, node: NodeId) -> NodeLoad {
     }
 }
 
-/// The leader itself is never behind, whatever is known of its lag.
+/// The leader itself is never behind, whatever is known of its lag. Nor is a replica that is still
+/// being copied to where the partition moves.
 fn behind(
     cluster: &ClusterDescription,
     partition: &PartitionDescription,
@@ -86,7 +91,10 @@ fn behind(
     let is_alive = |id| cluster.nodes.iter().any(|node| node.id == id && node.alive);
     let leader = partition.leader.map(|leader| leader.node);
     let keeps_up = move |replica: &ReplicaDescription| {
-        Some(replica.node) == leader
+        let is_copied =
+            partition.moving_to.contains(&replica.node) && replica.is_voter == Some(false);
+        is_copied
+            || Some(replica.node) == leader
             || is_alive(replica.node)
                 && replica
                     .lag_entries
@@ -104,7 +112,9 @@ fn behind(
 
 #[cfg(test)]
 pub(super) mod tests {
-    use flotilla_client::{NodeDescription, PartitionIndex, PartitionLeader, TopicName};
+    use flotilla_client::{
+        NodeDescription, NodeDuty, NodeHoldings, PartitionIndex, PartitionLeader, TopicName,
+    };
     use flotilla_types::{ClusterId, LeaderEpoch, NodeAddresses, RaftGroupId};
 
     use super::*;
@@ -121,6 +131,9 @@ pub(super) mod tests {
                 peer: format!("127.0.0.1:74{id}1"),
             },
             alive: !dead.contains(&id),
+            duty: NodeDuty::Active,
+            holdings: NodeHoldings::default(),
+            is_drained: false,
         };
         let leader = |id| PartitionLeader {
             node: NodeId::new(id),
@@ -130,6 +143,7 @@ pub(super) mod tests {
             let replica = |(node, lag_entries)| ReplicaDescription {
                 node: NodeId::new(node),
                 lag_entries,
+                is_voter: Some(true),
             };
             PartitionDescription {
                 topic: TopicName::parse("orders").unwrap(),
@@ -140,12 +154,15 @@ pub(super) mod tests {
                 high_watermark: None,
                 stored_bytes: None,
                 replicas: (1..).zip(*lags).map(replica).collect(),
+                moving_to: Vec::new(),
             }
         };
         ClusterDescription {
             cluster_id: ClusterId::new([7; 16]),
             answered_by: NodeId::new(1),
             nodes: (1..=3).map(node).collect(),
+            removed_nodes: Vec::new(),
+            moves: Vec::new(),
             metadata_leader: Some(leader(1)),
             partitions: (0..).zip(partitions).map(partition).collect(),
         }
@@ -178,6 +195,18 @@ pub(super) mod tests {
         let status = Status::of(&dead, 1_000);
         assert_eq!(status.under_replicated[0].behind.len(), 1);
         assert!(!status.is_well());
+    }
+
+    #[test]
+    fn a_drained_node_may_be_down_and_a_replica_that_is_copied_may_lag() {
+        let mut cluster = cluster(&[3], &[(Some(1), [Some(0), Some(9_000), Some(0)])]);
+        cluster.nodes[2].is_drained = true;
+        let partition = &mut cluster.partitions[0];
+        partition.replicas.pop();
+        partition.replicas[1].is_voter = Some(false);
+        assert!(!Status::of(&cluster, 1_000).is_well());
+        cluster.partitions[0].moving_to = vec![NodeId::new(1), NodeId::new(2)];
+        assert!(Status::of(&cluster, 1_000).is_well());
     }
 
     #[test]

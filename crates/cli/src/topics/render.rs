@@ -301,6 +301,7 @@ mod tests {
             high_watermark: Some(Offset::new(70)),
             stored_bytes: Some(5_000),
             replicas: Vec::new(),
+            moving_to: Vec::new(),
         };
         let (mut output, captured) = Captured::new();
         let logs = Some(std::slice::from_ref(&log));

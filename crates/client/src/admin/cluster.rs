@@ -1,14 +1,17 @@
 //! The cluster as an operator sees it.
 
+use std::collections::BTreeMap;
+
 use flotilla_protocol::v1::cluster_admin_client::ClusterAdminClient;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_types::{
-    ClusterId, LeaderEpoch, NodeAddresses, NodeId, Offset, PartitionIndex, RaftGroupId, TopicName,
-    limits,
+    ClusterId, LeaderEpoch, NodeAddresses, NodeDuty, NodeId, Offset, PartitionIndex, RaftGroupId,
+    TopicName, limits,
 };
 use tonic::transport::Channel;
 
 use super::Admin;
+use super::placement::{PlacementMove, read_duty, read_move};
 use crate::ClientError;
 use crate::client::{Repeat, within};
 
@@ -20,10 +23,14 @@ pub struct ClusterDescription {
     pub answered_by: NodeId,
     /// By id.
     pub nodes: Vec<NodeDescription>,
+    /// The ids of those that were removed for good.
+    pub removed_nodes: Vec<NodeId>,
     /// `None` while none is known.
     pub metadata_leader: Option<PartitionLeader>,
     /// By topic and index.
     pub partitions: Vec<PartitionDescription>,
+    /// What moves, by raft group: from where it is to where it shall be.
+    pub moves: Vec<PlacementMove>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +39,21 @@ pub struct NodeDescription {
     pub addresses: NodeAddresses,
     /// The answering node has heard from it lately.
     pub alive: bool,
+    pub duty: NodeDuty,
+    pub holdings: NodeHoldings,
+    /// It was draining, and nothing is left on it: it can be stopped.
+    pub is_drained: bool,
+}
+
+/// Partitions and coordinators that have something to do with a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeHoldings {
+    /// Of which it has a replica.
+    pub replicas: u32,
+    /// Of these, the ones that move away.
+    pub leaving: u32,
+    /// That move to it.
+    pub arriving: u32,
 }
 
 /// Who leads, and since when: the epoch increases with each leader.
@@ -56,8 +78,10 @@ pub struct PartitionDescription {
     /// Record batches as each replica stores them, that retention has not dropped. `None` if the
     /// leader could not be asked.
     pub stored_bytes: Option<u64>,
-    /// By node.
+    /// By node. While it moves, those that it moves to are among them.
     pub replicas: Vec<ReplicaDescription>,
+    /// The nodes that shall hold it instead, preferred leader first. Empty while it does not move.
+    pub moving_to: Vec<NodeId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +89,8 @@ pub struct ReplicaDescription {
     pub node: NodeId,
     /// Raft log entries that the leader has and this replica has not confirmed, if known.
     pub lag_entries: Option<u64>,
+    /// False while it gets what it lacks and does not count for majorities. `None` if unknown.
+    pub is_voter: Option<bool>,
 }
 
 impl Admin {
@@ -102,23 +128,44 @@ impl Admin {
     }
 }
 
-fn cluster_client(channel: Channel) -> ClusterAdminClient<Channel> {
+pub(super) fn cluster_client(channel: Channel) -> ClusterAdminClient<Channel> {
     ClusterAdminClient::new(channel).max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX)
 }
 
 fn read_cluster(answer: v1::DescribeClusterResponse) -> Result<ClusterDescription, ClientError> {
     let cluster_id = ClusterId::parse(&answer.cluster_id);
     let partitions = answer.partitions.into_iter().map(read_partition);
+    let moves = answer.moves.into_iter().map(read_move);
+    let mut statuses = BTreeMap::new();
+    let mut removed_nodes = Vec::new();
+    for status in answer.node_statuses {
+        let node = NodeId::new(status.node_id);
+        let duty = read_duty(status.duty())?;
+        match duty {
+            NodeDuty::Removed => removed_nodes.push(node),
+            _ => {
+                statuses.insert(node, (duty, status));
+            }
+        }
+    }
+    let nodes = answer.nodes.into_iter();
+    let nodes = nodes.map(|node| {
+        let status = statuses.remove(&NodeId::new(node.id));
+        let (duty, status) = status.ok_or_else(|| ClientError::missing("the duty of a node"))?;
+        Ok(describe_node(node, duty, &status))
+    });
     Ok(ClusterDescription {
         cluster_id: cluster_id.ok_or_else(|| ClientError::missing("a cluster id"))?,
         answered_by: NodeId::new(answer.node_id),
-        nodes: answer.nodes.into_iter().map(read_node).collect(),
+        nodes: nodes.collect::<Result<_, ClientError>>()?,
+        removed_nodes,
         metadata_leader: answer.metadata_leader.map(read_leader),
         partitions: partitions.collect::<Result<_, _>>()?,
+        moves: moves.collect::<Result<_, _>>()?,
     })
 }
 
-fn read_node(node: v1::Node) -> NodeDescription {
+fn describe_node(node: v1::Node, duty: NodeDuty, status: &v1::NodeStatus) -> NodeDescription {
     NodeDescription {
         id: NodeId::new(node.id),
         addresses: NodeAddresses {
@@ -126,6 +173,13 @@ fn read_node(node: v1::Node) -> NodeDescription {
             peer: node.peer_address,
         },
         alive: node.alive,
+        duty,
+        holdings: NodeHoldings {
+            replicas: status.replicas,
+            leaving: status.replicas_leaving,
+            arriving: status.replicas_arriving,
+        },
+        is_drained: status.is_drained,
     }
 }
 
@@ -143,8 +197,10 @@ fn read_partition(partition: v1::PartitionStatus) -> Result<PartitionDescription
             .map(|replica| ReplicaDescription {
                 node: NodeId::new(replica.node_id),
                 lag_entries: replica.lag_entries,
+                is_voter: replica.is_voter,
             })
             .collect(),
+        moving_to: read_nodes(&partition.moving_to),
     })
 }
 

@@ -1,5 +1,5 @@
-//! Administration: topics, their schemas, all topics as one manifest, the cluster, consumer groups, and
-//! which offsets there are.
+//! Administration: topics, their schemas, all topics as one manifest, the cluster and which of its nodes
+//! hold what, consumer groups, and which offsets there are.
 //!
 //! Any node answers these calls. What only reads is tried again on other nodes until the deadline;
 //! what changes something is tried again only after errors that say that nothing happened.
@@ -9,13 +9,15 @@ mod group_lag;
 mod groups;
 mod manifests;
 mod offsets;
+mod placement;
 mod schemas;
 mod topics;
 
 use std::sync::Arc;
 
 pub use cluster::{
-    ClusterDescription, NodeDescription, PartitionDescription, PartitionLeader, ReplicaDescription,
+    ClusterDescription, NodeDescription, NodeHoldings, PartitionDescription, PartitionLeader,
+    ReplicaDescription,
 };
 pub use group_lag::PartitionLag;
 pub use groups::{GroupDescription, GroupMember, GroupSummary};
@@ -24,6 +26,9 @@ pub use manifests::{
     TopicChangeKind, TopicSpec,
 };
 pub use offsets::PartitionOffset;
+pub use placement::{
+    DutyChange, MoveSubject, PlacementChange, PlacementGoal, PlacementMove, PlacementOptions,
+};
 pub use schemas::{CheckedSchema, RegisteredSchema, SchemaVersion};
 pub use topics::{NewTopic, TopicDescription, TopicPartition, TopicSummary};
 

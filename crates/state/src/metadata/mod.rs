@@ -8,6 +8,7 @@
 //! and each Raft group knows it best. It does not know which nodes are alive either.
 
 mod apply;
+mod balance;
 mod command;
 mod image;
 mod leader_balance;
@@ -15,6 +16,7 @@ mod moves;
 mod node;
 mod outcome;
 mod placement;
+mod planner;
 mod state;
 mod topic;
 mod voters;
@@ -30,13 +32,17 @@ mod moves_test;
 #[cfg(test)]
 mod placement_test;
 #[cfg(test)]
+mod planner_test;
+#[cfg(test)]
 mod test_commands;
 #[cfg(test)]
 mod voters_test;
 
 pub use command::MetadataCommand;
+pub use flotilla_types::NodeDuty;
 pub use leader_balance::LeaderTransfer;
-pub use node::{Node, NodeDuty};
+pub use node::Node;
 pub use outcome::{Applied, MetadataChange, MetadataOutcome, MetadataRejection};
+pub use planner::{Goal, Plan, PlanError, PlannedMove};
 pub use state::MetadataState;
 pub use topic::{Partition, SchemaVersion, Topic};
