@@ -61,6 +61,12 @@ bench: deps ## Measure what Flotilla costs and how fast it is, in about 7 minute
 	@.ci/timed "build" $(CARGO) build --release --locked -p flotilla -p flotilla-tests -p flotilla-benches --bins
 	@$(CARGO_TARGET_DIR)/release/flotilla-benches $(or $(BENCH_ARGS),all)
 
+.PHONY: compare
+compare: deps ## Measure Flotilla beside NATS JetStream and RabbitMQ, in about 25 minutes (COMPARE_ARGS="--quick": 3)
+	@benches/peers
+	@.ci/timed "build" $(CARGO) build --release --locked -p flotilla -p flotilla-benches --bins
+	@$(CARGO_TARGET_DIR)/release/flotilla-benches compare $(COMPARE_ARGS)
+
 .PHONY: image
 image: build ## Make the Docker image flotilla:latest (and its base image, where no registry can be reached)
 	@cluster/image $(BINARY)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::compare::{Row, System};
 use crate::engine::{RunPlan, Shape};
 
 /// Measures what Flotilla costs and how fast it is, on this machine
@@ -55,6 +56,14 @@ pub enum Command {
     WriteAmplification(WriteAmplificationArgs),
     /// Silence after the node that leads is killed
     Failover(FailoverArgs),
+    /// Silence of a partition that is led by another node on request
+    LeadershipMove(LeadershipMoveArgs),
+    /// What a thousand partitions cost: time to create, processor and memory at rest, throughput
+    Partitions(PartitionsArgs),
+    /// A fourth node added to three that hold data, under load
+    Grow(GrowArgs),
+    /// How long a record takes to a consumer at the tail, alone and while another one replays
+    Tail(TailArgs),
     /// From the start of a node that holds data to its first acknowledgements
     ColdStart(ColdStartArgs),
     /// Memory of a fresh node that does nothing
@@ -63,7 +72,14 @@ pub enum Command {
     Throughput(ThroughputArgs),
     /// How long the demo takes once everything is built
     Demo(DemoArgs),
-    /// Everything, with default settings
+    /// Flotilla beside NATS JetStream, RabbitMQ's quorum queues and RabbitMQ Streams, in turns
+    ///
+    /// The peers come from Debian, and `make compare` installs them. About 25 minutes, with --quick
+    /// three.
+    Compare(CompareArgs),
+    /// Draws the chart of a comparison again, from its results
+    Draw(DrawArgs),
+    /// Everything but the comparison, with default settings
     All,
     /// One run of one engine, which prints its readings
     #[command(hide = true)]
@@ -122,6 +138,55 @@ pub struct FailoverArgs {
     /// Bytes of a record
     #[arg(long, value_name = "BYTES", default_value_t = 1_024)]
     pub record_size: usize,
+    /// Partitions beside, which nobody uses [default: none]
+    #[arg(long, value_name = "N")]
+    pub idle_partitions: Option<u32>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct LeadershipMoveArgs {
+    /// How often a partition gets another leader [default: 60]
+    #[arg(long, value_name = "N")]
+    pub moves: Option<usize>,
+    /// Records per second and partition [default: 200]
+    #[arg(long, value_name = "N")]
+    pub rate: Option<u32>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct PartitionsArgs {
+    /// Of the large topic [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub partitions: Option<u32>,
+    /// Pairs of fresh clusters, one with few partitions and one with many [default: 3]
+    #[arg(long, value_name = "N")]
+    pub pairs: Option<usize>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct GrowArgs {
+    /// Clusters that grow, one after the other [default: 3]
+    #[arg(long, value_name = "N")]
+    pub runs: Option<usize>,
+    /// Records per second meanwhile [default: 5000]
+    #[arg(long, value_name = "N")]
+    pub rate: Option<u32>,
+    /// MB that the cluster holds [default: 3000]
+    #[arg(long, value_name = "MB")]
+    pub megabytes: Option<u64>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct TailArgs {
+    /// Pairs of runs, one alone and one beside a consumer that replays [default: 5]
+    #[arg(long, value_name = "N")]
+    pub pairs: Option<usize>,
+    /// MB that are replayed [default: 2000]
+    #[arg(long, value_name = "MB")]
+    pub megabytes: Option<u64>,
+    /// Records per second that are written and read at the tail [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub rate: Option<u32>,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -156,6 +221,36 @@ pub struct DemoArgs {
     /// Runs [default: 1]
     #[arg(long, value_name = "N")]
     pub runs: Option<usize>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct CompareArgs {
+    /// Only these rows, with commas between them [default: all]
+    #[arg(long, value_name = "ROWS", value_delimiter = ',')]
+    pub rows: Vec<Row>,
+    /// Only these peers, with commas between them [default: all]
+    #[arg(long, value_name = "PEERS", value_delimiter = ',')]
+    pub peers: Vec<System>,
+    /// Pairs of runs, one of each system [default: 5]
+    #[arg(long, value_name = "N")]
+    pub pairs: Option<usize>,
+    /// Of one run, after its warm-up [default: 8]
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<u64>,
+    /// Where to draw the chart [default: compare.svg beside the results]
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Measure while others work here, and mark the results
+    #[arg(long)]
+    pub on_busy_machine: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct DrawArgs {
+    /// The results of a comparison, as JSON
+    pub results: PathBuf,
+    /// The chart
+    pub svg: PathBuf,
 }
 
 impl Common {

@@ -5,13 +5,15 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-/// A load average above this, for each core, spoils times.
+/// Cores that are busy above this, for each core, spoil times.
 const CALM_LOAD_PER_CORE: f64 = 0.5;
+/// The same for what is compared with others.
+const IDLE_LOAD_PER_CORE: f64 = 0.1;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     pub cores: usize,
     pub processor: String,
@@ -20,7 +22,7 @@ pub struct Machine {
 }
 
 /// How busy the machine was before a scenario began.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     /// Of the last minute. An earlier scenario of the same run counts, too.
     pub average: f64,
@@ -68,8 +70,12 @@ impl Load {
 
     /// Nothing else should move the figures.
     pub fn is_calm(&self) -> bool {
-        let limit = CALM_LOAD_PER_CORE * self.cores as f64;
-        self.busy_cores <= limit
+        self.busy_cores <= CALM_LOAD_PER_CORE * self.cores as f64
+    }
+
+    /// Nothing else runs.
+    pub fn is_idle(&self) -> bool {
+        self.busy_cores <= IDLE_LOAD_PER_CORE * self.cores as f64
     }
 }
 
@@ -78,7 +84,7 @@ fn cores() -> usize {
 }
 
 /// Processor time that the machine has spent on anything but idling.
-fn busy_seconds() -> Result<f64> {
+pub fn busy_seconds() -> Result<f64> {
     let stat = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
     parse_busy(&stat).context("/proc/stat has no line for all cores")
 }

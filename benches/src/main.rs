@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use clap::Parser;
 use flotilla_benches::arguments::{Arguments, Command, Common, EngineRunArgs, Format};
+use flotilla_benches::compare;
 use flotilla_benches::engine;
 use flotilla_benches::report::{Report, Results};
 use flotilla_benches::scenarios::{self, Context};
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let ended = match &command {
         // Without a runtime, whose threads would be on the engine's account.
         Command::EngineRun(args) => run_engine(args),
+        Command::Draw(args) => compare::draw(&args.results, &args.svg),
         _ => run_scenarios(&command, common),
     };
     match ended {

@@ -26,12 +26,20 @@ pub struct Figure {
     pub verdict: Option<Verdict>,
 }
 
-/// What a figure must reach. Lower is better in all of them.
+/// What a figure must reach.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Goal {
     pub judged: Judged,
+    pub better: Better,
     pub must: f64,
     pub aim: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    Lower,
+    Higher,
 }
 
 /// Which of the readings has to reach the goal.
@@ -88,20 +96,36 @@ impl Figure {
         }
     }
 
+    /// Lower is better.
     #[must_use]
-    pub fn judged(mut self, judged: Judged, must: f64, aim: f64) -> Self {
-        let reading = match judged {
-            Judged::Median => self.summary.median,
-            Judged::Worst => self.summary.max,
+    pub fn judged(self, judged: Judged, must: f64, aim: f64) -> Self {
+        self.judged_by(Goal {
+            judged,
+            better: Better::Lower,
+            must,
+            aim,
+        })
+    }
+
+    #[must_use]
+    pub fn judged_by(mut self, goal: Goal) -> Self {
+        let reading = match (goal.judged, goal.better) {
+            (Judged::Median, _) => self.summary.median,
+            (Judged::Worst, Better::Lower) => self.summary.max,
+            (Judged::Worst, Better::Higher) => self.summary.min,
         };
-        self.verdict = Some(if reading <= aim {
+        let reaches = |wanted| match goal.better {
+            Better::Lower => reading <= wanted,
+            Better::Higher => reading >= wanted,
+        };
+        self.verdict = Some(if reaches(goal.aim) {
             Verdict::Aimed
-        } else if reading <= must {
+        } else if reaches(goal.must) {
             Verdict::Reached
         } else {
             Verdict::Missed
         });
-        self.goal = Some(Goal { judged, must, aim });
+        self.goal = Some(goal);
         self
     }
 }
@@ -229,9 +253,10 @@ fn cells(figure: &Figure) -> [String; 9] {
     let (must, aim) = match figure.goal {
         None => (String::new(), String::new()),
         Some(goal) => {
-            let judged = match goal.judged {
-                Judged::Median => "",
-                Judged::Worst => "max ",
+            let judged = match (goal.judged, goal.better) {
+                (Judged::Median, _) => "",
+                (Judged::Worst, Better::Lower) => "max ",
+                (Judged::Worst, Better::Higher) => "min ",
             };
             let aim = round(goal.aim);
             (
@@ -288,6 +313,24 @@ mod tests {
         assert_eq!(verdict(Judged::Median, 1.5, 0.5), Some(Verdict::Aimed));
         assert_eq!(verdict(Judged::Median, 0.5, 0.4), Some(Verdict::Reached));
         assert_eq!(verdict(Judged::Worst, 3.0, 1.0), Some(Verdict::Missed));
+    }
+
+    #[test]
+    fn of_a_rate_more_is_better() {
+        let verdict = |judged, must, aim| {
+            let figure = Figure::new("compare.produce", "x", vec![4.0, 5.0, 6.0]);
+            let better = Better::Higher;
+            let goal = Goal {
+                judged,
+                better,
+                must,
+                aim,
+            };
+            figure.judged_by(goal).verdict
+        };
+        assert_eq!(verdict(Judged::Median, 4.0, 5.0), Some(Verdict::Aimed));
+        assert_eq!(verdict(Judged::Median, 4.0, 8.0), Some(Verdict::Reached));
+        assert_eq!(verdict(Judged::Worst, 4.5, 8.0), Some(Verdict::Missed));
     }
 
     #[test]

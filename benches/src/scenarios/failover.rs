@@ -12,6 +12,8 @@
 //!
 //! When a process is killed, its kernel closes its connections, and the others know at once. A machine
 //! that loses its power says nothing. So some nodes are frozen instead, which looks alike from outside.
+//!
+//! Partitions of another topic, which nobody uses, can be there, too: they need new leaders as well.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,7 +32,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::Context;
-use super::steady_load::{Acknowledgement, SteadyLoad};
+use super::steady_load::{SteadyLoad, first_after, longest_silence};
 use crate::arguments::FailoverArgs;
 use crate::report::{Figure, Judged, Report};
 
@@ -55,7 +57,14 @@ pub(super) async fn run(context: &Context, args: &FailoverArgs) -> Result<Report
         .admin()
         .create_topic(new.replication_factor(3))
         .await?;
-    let wanted = wanted_leaders(&client).await;
+    let wanted = wanted_leaders(&client, &topic).await;
+    if let Some(count) = args.idle_partitions {
+        let idle = NewTopic::new(TopicName::parse("idle")?).partitions(count);
+        client
+            .admin()
+            .create_topic(idle.replication_factor(3))
+            .await?;
+    }
 
     let producer = client.producer(ProducerConfig::default())?;
     let period = Duration::from_secs(1) / rate;
@@ -92,6 +101,11 @@ pub(super) async fn run(context: &Context, args: &FailoverArgs) -> Result<Report
          partition, all of them acknowledged",
         args.record_size
     ));
+    report.notes.push(format!(
+        "acknowledged: from the kill to the first acknowledgement of the last of these partitions; {} \
+         idle partitions were there, too",
+        args.idle_partitions.unwrap_or(0)
+    ));
     report.notes.push(
         "frozen: stopped by SIGSTOP, so that its connections stay open as after a power cut; \
          new_leaders: until the other nodes name one for each partition"
@@ -104,13 +118,14 @@ pub(super) async fn run(context: &Context, args: &FailoverArgs) -> Result<Report
 type Leaders = BTreeMap<PartitionIndex, NodeId>;
 
 /// In a fresh cluster the preferred replicas lead, and each node is preferred equally often.
-async fn wanted_leaders(client: &Client) -> Leaders {
+async fn wanted_leaders(client: &Client, topic: &TopicName) -> Leaders {
     let share = PARTITION_COUNT as usize / NODE_COUNT as usize;
     until("leaders are spread evenly", RECOVERY_LIMIT, async || {
         let cluster = client.admin().describe_cluster().await.ok()?;
         let leaders: Leaders = cluster
             .partitions
             .iter()
+            .filter(|partition| partition.topic == *topic)
             .filter_map(|partition| Some((partition.index, partition.leader?.node)))
             .collect();
         let led = |id| leaders.values().filter(|leader| **leader == id).count();
@@ -132,8 +147,17 @@ async fn restore(client: &Client, topic: &TopicName, wanted: &Leaders, load: &St
             if !nodes.all(|node| has_caught_up(&cluster, topic, node.id)) {
                 return None;
             }
-            let misplaced = cluster.partitions.iter().find(|partition| {
-                partition.leader.map(|leader| leader.node) != wanted.get(&partition.index).copied()
+            let mut partitions = cluster.partitions.iter();
+            // Those that nobody uses are led by whomever.
+            if !partitions
+                .clone()
+                .all(|partition| partition.leader.is_some())
+            {
+                return None;
+            }
+            let misplaced = partitions.find(|partition| {
+                let leader = partition.leader.map(|leader| leader.node);
+                partition.topic == *topic && leader != wanted.get(&partition.index).copied()
             });
             let Some(misplaced) = misplaced else {
                 return Some(());
@@ -193,6 +217,8 @@ struct Outcome {
     node: u64,
     loss: Loss,
     was_metadata_leader: bool,
+    /// Partitions that nobody uses and the node led.
+    idle_led: usize,
     /// Until the survivors named another leader of each partition.
     led_again_ms: f64,
     partitions: Vec<Outage>,
@@ -218,12 +244,12 @@ impl Outcome {
         load: &SteadyLoad,
     ) -> Result<Self> {
         let before = client.admin().describe_cluster().await?;
-        let led: Vec<_> = before
+        let (led, idle): (Vec<_>, Vec<_>) = before
             .partitions
             .iter()
             .filter(|partition| partition.leader.is_some_and(|leader| leader.node == victim))
-            .map(|partition| partition.index)
-            .collect();
+            .partition(|partition| partition.topic == *load.topic());
+        let led: Vec<_> = led.iter().map(|partition| partition.index).collect();
         ensure!(!led.is_empty(), "node {victim} leads nothing");
         let observer = observer(cluster, victim).await?;
         load.forget();
@@ -256,6 +282,7 @@ impl Outcome {
         Ok(Self {
             node: victim.get(),
             loss,
+            idle_led: idle.len(),
             was_metadata_leader: before.metadata_leader.map(|leader| leader.node) == Some(victim),
             led_again_ms: millis(led_again_at - killed_at),
             partitions: led.iter().map(outage).collect::<Result<_>>()?,
@@ -269,6 +296,12 @@ impl Outcome {
         times.fold(f64::INFINITY, f64::min) / 1e3
     }
 
+    /// Until the last partition of the dead node went on.
+    fn last_seconds(&self) -> f64 {
+        let times = self.partitions.iter().map(|outage| outage.first_ms);
+        times.fold(0.0, f64::max) / 1e3
+    }
+
     /// The longest silence of all partitions of the dead node.
     fn silence_seconds(&self) -> f64 {
         let times = self.partitions.iter().map(|outage| outage.silence_ms);
@@ -280,10 +313,11 @@ impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "node {}, which led {} partitions{}, was {:?}: new leaders after {:.3} s, first \
+            "node {}, which led {} partitions, {} idle ones{}, was {:?}: new leaders after {:.3} s, first \
              acknowledgement after {:.3} s, longest silence {:.3} s, elsewhere {:.3} s",
             self.node,
             self.partitions.len(),
+            self.idle_led,
             if self.was_metadata_leader {
                 " and the metadata"
             } else {
@@ -324,19 +358,6 @@ async fn led_again(observer: &Client, topic: &TopicName, victim: NodeId) -> Inst
     .await
 }
 
-/// When the first record was acknowledged that was sent after `time`.
-fn first_after(acknowledgements: &[Acknowledgement], time: Instant) -> Option<Instant> {
-    let after = acknowledgements.iter().filter(|one| one.sent_at > time);
-    after.map(|one| one.at).min()
-}
-
-/// The longest time between two acknowledgements, of which the second came after `time`.
-fn longest_silence(acknowledgements: &[Acknowledgement], time: Instant) -> Duration {
-    let pairs = acknowledgements.windows(2).filter(|pair| pair[1].at > time);
-    let silences = pairs.map(|pair| pair[1].at.saturating_duration_since(pair[0].at));
-    silences.max().unwrap_or_default()
-}
-
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
@@ -346,9 +367,12 @@ fn figures(kills: &[Outcome], freezes: &[Outcome]) -> Vec<Figure> {
         Figure::new(name, "s", losses.iter().map(read).collect())
     };
     let silence = |name| figure(name, kills, Outcome::silence_seconds);
+    let goes_on = |name| figure(name, kills, Outcome::last_seconds);
     let mut figures = vec![
         silence("failover.silence_p50").judged(Judged::Median, 1.5, 0.5),
         silence("failover.silence_worst").judged(Judged::Worst, 3.0, 1.0),
+        goes_on("failover.acknowledged_p50").judged(Judged::Median, 1.5, 0.5),
+        goes_on("failover.acknowledged_worst").judged(Judged::Worst, 3.0, 1.0),
         figure("failover.first_partition", kills, Outcome::first_seconds),
         figure("failover.elsewhere", kills, |kill| kill.elsewhere_ms / 1e3),
     ];
@@ -365,49 +389,6 @@ fn figures(kills: &[Outcome], freezes: &[Outcome]) -> Vec<Figure> {
 mod tests {
     use super::*;
 
-    fn acknowledgements(begun: Instant, times: &[(u64, u64)]) -> Vec<Acknowledgement> {
-        let at = |millis| begun + Duration::from_millis(millis);
-        let times = times.iter();
-        times
-            .map(|(sent_at, acknowledged)| Acknowledgement {
-                sent_at: at(*sent_at),
-                at: at(*acknowledged),
-            })
-            .collect()
-    }
-
-    #[test]
-    fn late_answers_of_the_dead_node_do_not_end_the_outage() {
-        let begun = Instant::now();
-        let killed_at = begun + Duration::from_millis(100);
-        let times = [
-            (80, 90),
-            (95, 120),
-            (105, 450),
-            (110, 450),
-            (460, 900),
-            (470, 901),
-        ];
-        let all = acknowledgements(begun, &times);
-        let first = first_after(&all, killed_at).unwrap();
-        assert_eq!(first - begun, Duration::from_millis(450));
-        let silence = longest_silence(&all, killed_at);
-        assert_eq!(
-            silence,
-            Duration::from_millis(450),
-            "the second stall was longer"
-        );
-        assert_eq!(first_after(&all[..2], killed_at), None);
-    }
-
-    #[test]
-    fn a_silence_before_the_kill_does_not_count() {
-        let begun = Instant::now();
-        let all = acknowledgements(begun, &[(0, 10), (900, 990), (1_000, 1_010)]);
-        let silence = longest_silence(&all, begun + Duration::from_secs(1));
-        assert_eq!(silence, Duration::from_millis(20));
-    }
-
     #[test]
     fn a_kill_is_judged_by_its_slowest_partition() {
         let outage = |first_ms, silence_ms| Outage {
@@ -419,11 +400,13 @@ mod tests {
             node: 1,
             loss: Loss::Killed,
             was_metadata_leader: false,
+            idle_led: 0,
             led_again_ms: 30.0,
             partitions: vec![outage(700.0, 705.0), outage(400.0, 2_000.0)],
             elsewhere_ms: 20.0,
         };
-        assert_eq!((kill.first_seconds(), kill.silence_seconds()), (0.4, 2.0));
+        assert_eq!((kill.first_seconds(), kill.last_seconds()), (0.4, 0.7));
+        assert_eq!(kill.silence_seconds(), 2.0);
         let figures = figures(&[kill], &[]);
         assert_eq!(figures[1].verdict, Some(crate::report::Verdict::Reached));
     }

@@ -4,8 +4,12 @@ mod cold_start;
 mod demo;
 mod engine;
 mod failover;
+mod grow;
 mod idle;
+mod leadership_move;
+mod partitions;
 mod steady_load;
+mod tail;
 mod throughput;
 mod write_amplification;
 
@@ -15,9 +19,10 @@ use anyhow::Result;
 use flotilla_tests::phase::phase;
 
 use crate::arguments::{
-    ColdStartArgs, Command, Common, DemoArgs, EngineArgs, FailoverArgs, IdleArgs, ThroughputArgs,
-    Volume, WriteAmplificationArgs,
+    ColdStartArgs, Command, Common, DemoArgs, EngineArgs, FailoverArgs, GrowArgs, IdleArgs,
+    LeadershipMoveArgs, PartitionsArgs, TailArgs, ThroughputArgs, Volume, WriteAmplificationArgs,
 };
+use crate::compare;
 use crate::engine::Shape;
 use crate::machine::Load;
 use crate::report::Report;
@@ -41,7 +46,10 @@ pub async fn run(context: &Context, command: &Command, reports: &mut Vec<Report>
         one => vec![one.clone()],
     };
     for command in &commands {
-        reports.push(run_one(context, command).await?);
+        match command {
+            Command::Compare(args) => compare::run(context, args, reports).await?,
+            one => reports.push(run_one(context, one).await?),
+        }
     }
     Ok(())
 }
@@ -51,11 +59,17 @@ async fn run_one(context: &Context, command: &Command) -> Result<Report> {
         Command::Engine(args) => engine::run(context, args).await,
         Command::WriteAmplification(args) => write_amplification::run(context, args).await,
         Command::Failover(args) => failover::run(context, args).await,
+        Command::LeadershipMove(args) => leadership_move::run(context, args).await,
+        Command::Partitions(args) => partitions::run(context, args).await,
+        Command::Grow(args) => grow::run(context, args).await,
+        Command::Tail(args) => tail::run(context, args).await,
         Command::ColdStart(args) => cold_start::run(context, args).await,
         Command::Idle(args) => idle::run(context, args).await,
         Command::Throughput(args) => throughput::run(context, args).await,
         Command::Demo(args) => demo::run(context, args).await,
-        Command::All | Command::EngineRun(_) => anyhow::bail!("this is no single scenario"),
+        Command::All | Command::Compare(_) | Command::Draw(_) | Command::EngineRun(_) => {
+            anyhow::bail!("this is no single scenario")
+        }
     }
 }
 
@@ -78,6 +92,10 @@ fn everything() -> Vec<Command> {
             record_size: 1_024,
             ..FailoverArgs::default()
         }),
+        Command::LeadershipMove(LeadershipMoveArgs::default()),
+        Command::Tail(TailArgs::default()),
+        Command::Grow(GrowArgs::default()),
+        Command::Partitions(PartitionsArgs::default()),
         Command::Throughput(ThroughputArgs::default()),
         Command::Demo(DemoArgs::default()),
     ]
@@ -117,6 +135,7 @@ mod tests {
             let kebab = match name.as_str() {
                 "WriteAmplification" => "write-amplification".to_owned(),
                 "ColdStart" => "cold-start".to_owned(),
+                "LeadershipMove" => "leadership-move".to_owned(),
                 other => other.to_lowercase(),
             };
             let parsed = Arguments::try_parse_from(["flotilla-benches", &kebab]).unwrap();

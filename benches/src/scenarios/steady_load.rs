@@ -160,3 +160,64 @@ async fn settle(
     }
     Ok(count)
 }
+
+/// When the first record was acknowledged that was sent after `time`.
+pub(super) fn first_after(acknowledgements: &[Acknowledgement], time: Instant) -> Option<Instant> {
+    let after = acknowledgements.iter().filter(|one| one.sent_at > time);
+    after.map(|one| one.at).min()
+}
+
+/// The longest time between two acknowledgements, of which the second came after `time`.
+pub(super) fn longest_silence(acknowledgements: &[Acknowledgement], time: Instant) -> Duration {
+    let pairs = acknowledgements.windows(2).filter(|pair| pair[1].at > time);
+    let silences = pairs.map(|pair| pair[1].at.saturating_duration_since(pair[0].at));
+    silences.max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acknowledgements(begun: Instant, times: &[(u64, u64)]) -> Vec<Acknowledgement> {
+        let at = |millis| begun + Duration::from_millis(millis);
+        let times = times.iter();
+        times
+            .map(|(sent_at, acknowledged)| Acknowledgement {
+                sent_at: at(*sent_at),
+                at: at(*acknowledged),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn late_answers_of_the_dead_node_do_not_end_the_outage() {
+        let begun = Instant::now();
+        let killed_at = begun + Duration::from_millis(100);
+        let times = [
+            (80, 90),
+            (95, 120),
+            (105, 450),
+            (110, 450),
+            (460, 900),
+            (470, 901),
+        ];
+        let all = acknowledgements(begun, &times);
+        let first = first_after(&all, killed_at).unwrap();
+        assert_eq!(first - begun, Duration::from_millis(450));
+        let silence = longest_silence(&all, killed_at);
+        assert_eq!(
+            silence,
+            Duration::from_millis(450),
+            "the second stall was longer"
+        );
+        assert_eq!(first_after(&all[..2], killed_at), None);
+    }
+
+    #[test]
+    fn a_silence_before_the_kill_does_not_count() {
+        let begun = Instant::now();
+        let all = acknowledgements(begun, &[(0, 10), (900, 990), (1_000, 1_010)]);
+        let silence = longest_silence(&all, begun + Duration::from_secs(1));
+        assert_eq!(silence, Duration::from_millis(20));
+    }
+}

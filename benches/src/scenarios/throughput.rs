@@ -120,16 +120,16 @@ pub(super) async fn run(context: &Context, args: &ThroughputArgs) -> Result<Repo
 }
 
 /// What `flotilla bench` printed.
-struct Told(Value);
+pub(super) struct Told(Value);
 
 impl Told {
-    fn number(&self, key: &str) -> Result<f64> {
+    pub(super) fn number(&self, key: &str) -> Result<f64> {
         self.0[key]
             .as_f64()
             .with_context(|| format!("bench tells no {key}"))
     }
 
-    fn latency(&self, key: &str) -> Result<f64> {
+    pub(super) fn latency(&self, key: &str) -> Result<f64> {
         let latency = self.0["latency_ms"][key].as_f64();
         latency.with_context(|| format!("bench tells no latency {key}"))
     }
@@ -181,7 +181,7 @@ impl Load {
     }
 }
 
-async fn flotilla_bench(arguments: &[&str]) -> Result<Told> {
+pub(super) async fn flotilla_bench(arguments: &[&str]) -> Result<Told> {
     let mut command = Command::new(flotilla_binary());
     command.args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped());

@@ -53,9 +53,14 @@ impl Cluster {
     }
 
     pub async fn start_with(options: ClusterOptions) -> Self {
+        Self::start_in(options, &[]).await
+    }
+
+    /// As [`start_with`](Self::start_with), with more variables in the environment of every process.
+    pub async fn start_in(options: ClusterOptions, environment: &[(&'static str, &str)]) -> Self {
         let directory = TempDir::with_prefix("flotilla-").expect("a directory for the cluster");
         let mut nodes: Vec<_> = (1..=options.node_count)
-            .map(|id| Node::new(NodeId::new(id), directory.path()))
+            .map(|id| Node::new(NodeId::new(id), directory.path()).in_environment(environment))
             .collect();
         let peers: Vec<_> = nodes.iter().map(Node::as_written).collect();
         for node in &mut nodes {

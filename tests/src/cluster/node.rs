@@ -21,6 +21,7 @@ pub struct Node {
     id: NodeId,
     directory: PathBuf,
     ports: Ports,
+    environment: Vec<(&'static str, String)>,
     process: Option<Child>,
 }
 
@@ -46,8 +47,17 @@ impl Node {
             id,
             directory,
             ports,
+            environment: Vec::new(),
             process: None,
         }
+    }
+
+    pub(super) fn in_environment(mut self, environment: &[(&'static str, &str)]) -> Self {
+        let variables = environment.iter();
+        self.environment = variables
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
+        self
     }
 
     pub fn id(&self) -> NodeId {
@@ -114,6 +124,9 @@ impl Node {
             if name.to_string_lossy().starts_with("FLOTILLA_") {
                 command.env_remove(name);
             }
+        }
+        for (name, value) in &self.environment {
+            command.env(name, value);
         }
         self.process = Some(command.spawn().expect("the binary starts"));
     }
