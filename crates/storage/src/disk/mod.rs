@@ -38,6 +38,12 @@ pub trait DiskFile: Debug + Send + Sync {
     /// Writes the parts one after the other from `position` on. The slices are used up.
     fn write_all_at(&self, position: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()>;
     fn read_exact_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<()>;
+    /// So many bytes from `position` on, if it can be into memory that is not zeroed before.
+    fn read_vec_at(&self, position: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut read = vec![0; bytes];
+        self.read_exact_at(position, &mut read)?;
+        Ok(read)
+    }
     /// Makes the data durable, and so much metadata as reading it back takes.
     fn sync_data(&self) -> io::Result<()>;
     /// Extends the file to `bytes`, which read as zeros, with space that is set aside on the disk,

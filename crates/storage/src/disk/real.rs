@@ -88,6 +88,20 @@ impl DiskFile for RealFile {
         self.0.read_exact_at(buffer, position)
     }
 
+    fn read_vec_at(&self, position: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut read = Vec::with_capacity(bytes);
+        while read.len() < bytes {
+            let position = position + read.len() as u64;
+            match rustix::io::pread(&self.0, rustix::buffer::spare_capacity(&mut read), position) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        read.truncate(bytes);
+        Ok(read)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
     }

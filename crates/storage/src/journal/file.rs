@@ -124,9 +124,9 @@ impl JournalFileHandle {
 
     /// Reads bytes that hold frames.
     pub(crate) fn read_frames(&self, position: u32, bytes: usize) -> Result<Bytes, IoFailure> {
-        let mut buffer = vec![0; bytes];
-        self.read(u64::from(position), &mut buffer)?;
-        Ok(Bytes::from(buffer))
+        let read = self.file.read_vec_at(u64::from(position), bytes);
+        let read = read.map_err(|error| IoFailure::new("read", &self.path, error))?;
+        Ok(Bytes::from(read))
     }
 
     /// Checks that the frame that begins `bytes` is the one that is meant, and returns its payload.
