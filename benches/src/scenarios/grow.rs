@@ -85,6 +85,7 @@ impl Growth {
         let producer = client.producer(ProducerConfig::default())?;
         let period = Duration::from_secs(1) * PARTITION_COUNT / rate;
         let load = SteadyLoad::start(&producer, &topic, PARTITION_COUNT, (period, RECORD_BYTES));
+        // As long as the time that is looked at.
         sleep(context.common.or(None, BEFORE_TIME, BEFORE_TIME_QUICK)).await;
         let before = latencies(&load);
         load.forget();

@@ -100,6 +100,7 @@ impl Run {
         // How busy an idle process is can only be had from two looks at it, when it has come to rest.
         sleep(QUIET_TIME).await;
         let (since, before) = (Instant::now(), cpu(&processes)?);
+        // This is the time that is looked at.
         sleep(context.common.or(None, WATCH_TIME, WATCH_TIME_QUICK)).await;
         let idle_cores = (cpu(&processes)? - before) / since.elapsed().as_secs_f64();
         let mut resident_bytes_max = 0;

@@ -193,6 +193,7 @@ impl MetadataCommand {
 }
 
 impl CommandBody {
+    #[expect(clippy::too_many_lines, reason = "one arm for each command")]
     fn from_command(command: MetadataCommand) -> Self {
         let text = |name: TopicName| name.as_str().to_owned();
         match command {
@@ -270,6 +271,7 @@ impl CommandBody {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each command")]
     fn into_command(self) -> Result<MetadataCommand, DecodeError> {
         Ok(match self {
             Self::RegisterNode {

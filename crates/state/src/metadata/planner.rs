@@ -89,7 +89,7 @@ impl MetadataState {
         let duties = self.planned_duties(goal, live)?;
         let duty = |node: NodeId| {
             let changed = duties.iter().find(|(changed, _)| *changed == node);
-            changed.map(|(_, duty)| *duty).or(self.duty(node))
+            changed.map(|(_, duty)| *duty).or_else(|| self.duty(node))
         };
         let nodes = self.nodes.keys().copied();
         let active: BTreeSet<_> = nodes

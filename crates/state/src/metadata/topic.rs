@@ -91,7 +91,7 @@ impl Partition {
         let mut wanted = self.wanted().iter();
         let staying = wanted.find(|node| self.replicas.contains(node));
         *staying
-            .or(self.replicas.first())
+            .or_else(|| self.replicas.first())
             .expect("invariant: a partition has a replica")
     }
 
