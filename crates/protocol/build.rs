@@ -27,6 +27,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bytes(".")
         .btree_map(".")
         .build_transport(false)
+        .codec_path("crate::codec::RoomyCodec")
+        .extern_path(".flotilla.v1.FetchResponse", "crate::bulk::FetchResponse")
+        .extern_path(".flotilla.internal.v1.Frame", "crate::bulk::Frame")
         .compile_fds(protox::compile(FILES, [PROTO_ROOT])?)?;
 
     let public_api = protox::compile(&FILES[..PUBLIC_FILES], [PROTO_ROOT])?;

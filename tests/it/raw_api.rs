@@ -77,8 +77,9 @@ impl RawNode {
         let answers = fetcher.fetch(request).await;
         let mut answers = answers.map_err(ApiError::from)?.into_inner();
         let mut records = Vec::new();
-        while let Some(mut answer) = answers.message().await.map_err(ApiError::from)? {
-            while let Some(batch) = RecordBatch::parse_first(&mut answer.batches)? {
+        while let Some(answer) = answers.message().await.map_err(ApiError::from)? {
+            let mut batches = answer.batches.into_bytes();
+            while let Some(batch) = RecordBatch::parse_first(&mut batches)? {
                 let start = answer.start_offset;
                 let batch = batch.records()?.into_iter();
                 records.extend(batch.filter(|record| record.offset.get() >= start));

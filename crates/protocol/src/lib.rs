@@ -7,13 +7,17 @@
 //! This crate opens no connection and serves nothing. It is the only one that knows prost.
 
 mod api_error;
+mod bulk;
+mod codec;
 mod hello;
 mod offset_spec;
+mod pieces;
 mod records;
 pub mod topics;
 
 pub use api_error::{ApiError, ErrorFacts, LeaderHint, OffsetRange};
 pub use offset_spec::OffsetSpec;
+pub use pieces::Pieces;
 
 /// The public API.
 #[allow(
@@ -25,6 +29,8 @@ pub use offset_spec::OffsetSpec;
     reason = "generated code"
 )]
 pub mod v1 {
+    pub use crate::bulk::FetchResponse;
+
     tonic::include_proto!("flotilla.v1");
 
     /// Every file of the public API with its comments' subjects, for the reflection service.
@@ -45,6 +51,8 @@ pub mod internal {
         reason = "generated code"
     )]
     pub mod v1 {
+        pub use crate::bulk::Frame;
+
         tonic::include_proto!("flotilla.internal.v1");
     }
 }

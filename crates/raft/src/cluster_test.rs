@@ -23,6 +23,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) const BIRTH_PATIENCE: Duration = Duration::from_millis(500);
 
 pub(crate) struct Cluster {
+    config: RaftConfig,
     directories: Vec<TempDir>,
     addresses: Vec<SocketAddr>,
     pub(crate) nodes: Vec<Option<Running>>,
@@ -50,8 +51,16 @@ impl Cluster {
     }
 
     pub(crate) async fn start_nodes(count: usize) -> Self {
+        Self::start_with(count, RaftConfig::default()).await
+    }
+
+    pub(crate) async fn start_with(count: usize, config: RaftConfig) -> Self {
         show_logs();
         let mut cluster = Self {
+            config: RaftConfig {
+                birth_patience_ms: BIRTH_PATIENCE.as_millis() as u64,
+                ..config
+            },
             directories: (0..count).map(|_| TempDir::new().unwrap()).collect(),
             addresses: Vec::new(),
             nodes: Vec::new(),
@@ -63,7 +72,7 @@ impl Cluster {
             listeners.push(listener);
         }
         for (at, listener) in listeners.into_iter().enumerate() {
-            let running = cluster.run(at, listener).await;
+            let running = cluster.run(at, listener);
             let id = running.node.id();
             if spec().replicas.contains(&id) {
                 let opened = running.node.open_group(spec()).await.unwrap();
@@ -74,7 +83,7 @@ impl Cluster {
         cluster
     }
 
-    async fn run(&self, at: usize, listener: TcpListener) -> Running {
+    fn run(&self, at: usize, listener: TcpListener) -> Running {
         let mut config = StorageConfig::new(self.directories[at].path());
         config.journal_file_bytes = 4 << 20;
         config.segment_bytes_target = 1 << 20;
@@ -83,11 +92,7 @@ impl Cluster {
             .adopt_identity(ClusterId::new([7; 16]), NodeId::new(at as u64 + 1))
             .unwrap();
         let connector = Arc::new(TcpConnector::default());
-        let config = RaftConfig {
-            birth_patience_ms: BIRTH_PATIENCE.as_millis() as u64,
-            ..RaftConfig::default()
-        };
-        let node = RaftNode::start(config, storage.clone(), identity, connector);
+        let node = RaftNode::start(self.config.clone(), storage.clone(), identity, connector);
         for (peer, address) in self.addresses.iter().enumerate() {
             node.set_peer(NodeId::new(peer as u64 + 1), &address.to_string(), None);
         }
@@ -116,7 +121,7 @@ impl Cluster {
     /// Starts a node again, with its replica if it has one.
     pub(crate) async fn restart(&mut self, at: usize) {
         let listener = TcpListener::bind(self.addresses[at]).await.unwrap();
-        let running = self.run(at, listener).await;
+        let running = self.run(at, listener);
         if running.node.stored_groups().contains(&GROUP) {
             running.node.open_group(spec()).await.unwrap();
         }
@@ -132,7 +137,7 @@ impl Cluster {
     }
 
     /// The node that leads, once one does and knows it.
-    async fn leader(&self) -> usize {
+    pub(crate) async fn leader(&self) -> usize {
         let running = self.nodes.iter().flatten();
         let mut partitions = running.filter_map(|running| running.node.partition(GROUP));
         let watching = partitions.next().unwrap();

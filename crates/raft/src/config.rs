@@ -19,6 +19,9 @@ pub struct RaftConfig {
     pub replication_timeout_ms: u64,
     /// How often state that changed is handed to storage. Milliseconds; default 1,000.
     pub save_interval_ms: u64,
+    /// How long nothing must happen in a group before its timers stand still. Milliseconds; default
+    /// 5,000. `None` keeps all timers running.
+    pub quiesce_after_ms: Option<u64>,
     /// How fast this node sends entries that it has to read from disk to followers that catch up, all
     /// groups together. Bytes per second; 0 is without a limit; default 50,331,648.
     pub catch_up_bytes_per_second: u64,
@@ -33,6 +36,7 @@ impl Default for RaftConfig {
             birth_patience_ms: 3_000,
             replication_timeout_ms: 5_000,
             save_interval_ms: 1_000,
+            quiesce_after_ms: Some(5_000),
             catch_up_bytes_per_second: 48 << 20,
         }
     }
@@ -52,6 +56,20 @@ impl RaftConfig {
         Duration::from_millis(2 * self.election_max_ms)
     }
 
+    /// How often one node asks another whether it is there.
+    pub(crate) fn ping_interval(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_ms)
+    }
+
+    /// How long a node may leave a ping unanswered before the groups that it leads look around.
+    pub(crate) fn silence_limit(&self) -> Duration {
+        Duration::from_millis(self.election_max_ms)
+    }
+
+    pub(crate) fn quiesce_after(&self) -> Option<Duration> {
+        self.quiesce_after_ms.map(Duration::from_millis)
+    }
+
     pub(crate) fn replication_timeout(&self) -> Duration {
         Duration::from_millis(self.replication_timeout_ms)
     }
@@ -68,8 +86,9 @@ impl RaftConfig {
             enable_pre_vote: Some(true),
             // A restarted leader must not go on without an election: apply is not synced.
             enable_leader_restore: Some(false),
-            // A leader that hears from no majority notices it and looks around.
-            quorum_loss_probe_interval: Some(3 * self.election_max_ms),
+            // A node sends no heartbeats to one that does not answer pings, so nobody stays loyal to a
+            // leader that cannot hear him. The leader of a quiet group must be able to wake up.
+            quorum_loss_probe_interval: None,
             // Snapshots are checkpoints at the purge point; only we know when there is a new one.
             snapshot_policy: openraft::SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: u64::MAX,

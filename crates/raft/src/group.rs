@@ -14,9 +14,10 @@ use openraft::errors::{ClientWriteError, ForwardReason};
 use openraft::raft::{ClientWriteResult, ReadPolicy, TransferLeaderRequest};
 use tokio::sync::{oneshot, watch};
 
+use crate::quiescence::Quiescence;
 use crate::standing::{ENTRIES_BEHIND_MAX, Leaving};
 use crate::type_config::{
-    Callback, Command, CommittedLeaderId, Raft, Reply, StoredMembership, TypeConfig,
+    Callback, Command, CommittedLeaderId, Raft, Reply, StoredMembership, TypeConfig, Vote,
 };
 
 /// Who leads a group, as this node knows it.
@@ -69,6 +70,7 @@ pub(crate) struct Group {
     pub(crate) node: NodeId,
     pub(crate) raft: Raft,
     pub(crate) log: GroupLog,
+    pub(crate) quiescence: Arc<Quiescence>,
     /// Of what this node leads.
     pub(crate) leaving: Arc<Leaving>,
 }
@@ -81,6 +83,10 @@ impl Group {
             leader: metrics.current_leader.map(NodeId::new),
             epoch: LeaderEpoch::new(metrics.vote.leader_id.term),
         }
+    }
+
+    pub(crate) fn vote(&self) -> Vote {
+        self.raft.server_metrics().borrow_watched().vote
     }
 
     /// Whether this node leads and a majority has answered it within `limit`. A leader that nobody
@@ -166,6 +172,7 @@ impl Group {
         term: Term,
         on_outcome: impl FnOnce(Result<Reply, ProposeError>) + Send + 'static,
     ) {
+        self.rouse().await;
         let group = self.clone();
         let callback = Callback(Box::new(move |result: ClientWriteResult<TypeConfig>| {
             on_outcome(group.outcome(result));
@@ -236,6 +243,10 @@ impl Group {
         let request = TransferLeaderRequest::new(vote, heir.get(), None);
         // A refusal means that there is a newer vote already.
         let _ = self.raft.handle_transfer_leader(request).await;
+        // The others wake up when they are asked for their votes.
+        if *heir == self.node {
+            self.wake();
+        }
     }
 
     /// The membership of the last entry that has one, committed or not.

@@ -24,6 +24,7 @@ mod pace;
 mod partition;
 mod peer;
 mod positions;
+mod quiescence;
 mod rows;
 mod standing;
 mod ticket;
@@ -47,3 +48,5 @@ mod cluster_test;
 mod log_store_test;
 #[cfg(test)]
 mod moving_test;
+#[cfg(test)]
+mod quiescence_test;

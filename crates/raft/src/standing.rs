@@ -124,6 +124,7 @@ impl Replica {
     /// A change that fails is tried again by whoever wants it.
     pub(crate) async fn change_membership(&self, change: ChangeMembers<u64, ()>) {
         let group = self.group().id;
+        self.group().rouse().await;
         match self
             .group()
             .raft

@@ -6,8 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use flotilla_protocol::{ApiError, v1};
+use flotilla_protocol::{ApiError, Pieces, v1};
 use flotilla_raft::{Batches, Cursor, Partition};
 use flotilla_types::{ErrorCode, Offset, RecordBatch};
 use futures::Stream;
@@ -194,9 +193,9 @@ impl Reader {
         Ok(())
     }
 
-    async fn read(&mut self, log_start: Offset) -> Result<Bytes, ApiError> {
+    async fn read(&mut self, log_start: Offset) -> Result<Pieces, ApiError> {
         if self.partition.high_watermark() <= self.position || self.is_complete() {
-            return Ok(Bytes::new());
+            return Ok(Pieces::new());
         }
         let read = self
             .partition
@@ -211,7 +210,7 @@ impl Reader {
             .map(|left| left.saturating_sub(record_count));
         self.position = read.next_offset;
         self.cursor = read.cursor;
-        let batches = concatenate(read.batches);
+        let batches: Pieces = read.batches.into_iter().collect();
         self.node.meters.on_fetched(record_count, batches.len());
         Ok(batches)
     }
@@ -260,18 +259,6 @@ fn cut(read: &mut Batches, limit: Offset) -> Result<(), ApiError> {
         }
     }
     Ok(())
-}
-
-/// The batches in one piece, copied only if there are several.
-fn concatenate(mut batches: Vec<Bytes>) -> Bytes {
-    if batches.len() == 1 {
-        return batches.remove(0);
-    }
-    let mut all = BytesMut::with_capacity(batches.iter().map(Bytes::len).sum());
-    for batch in &batches {
-        all.extend_from_slice(batch);
-    }
-    all.freeze()
 }
 
 #[cfg(test)]

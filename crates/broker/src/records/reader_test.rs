@@ -1,3 +1,4 @@
+use bytes::BytesMut;
 use flotilla_protocol::OffsetSpec;
 use flotilla_types::{
     BatchBuilder, Compression, LeaderEpoch, PartitionIndex, Timestamp, TopicName,
@@ -93,19 +94,4 @@ fn whole_batches_are_kept_up_to_the_limit() {
         assert_eq!(read.batches.len(), kept, "limit {limit}");
         assert_eq!(read.next_offset, Offset::new(next_offset), "limit {limit}");
     }
-}
-
-#[test]
-fn one_batch_is_sent_as_it_is_stored_and_several_in_a_row() {
-    let read = batches(&[2]);
-    let stored = read.batches[0].clone();
-    assert_eq!(concatenate(read.batches).as_ptr(), stored.as_ptr());
-
-    let read = batches(&[2, 3, 1]);
-    let mut row = concatenate(read.batches.clone());
-    for stored in read.batches {
-        let batch = RecordBatch::parse_first(&mut row).unwrap().unwrap();
-        assert_eq!(batch.into_bytes(), stored);
-    }
-    assert!(row.is_empty());
 }

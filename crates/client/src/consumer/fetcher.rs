@@ -185,7 +185,7 @@ impl Fetcher {
             self.hand_over(Event::Located(start)).await?;
         }
         let bytes = answer.batches.len();
-        let batches = read_batches(answer.batches).map_err(Break::Unsound)?;
+        let batches = read_batches(answer.batches.into_bytes()).map_err(Break::Unsound)?;
         if !batches.is_empty() {
             let batches = Batches {
                 batches,

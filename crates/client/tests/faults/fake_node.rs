@@ -330,7 +330,7 @@ impl FetchSession {
             high_watermark,
             next_offset: next,
             start_offset,
-            batches,
+            batches: batches.into(),
         }))
     }
 }

@@ -2,6 +2,7 @@
 
 mod departure;
 mod peers;
+mod quiesce;
 mod rebuild;
 
 use std::collections::BTreeMap;
@@ -135,6 +136,7 @@ impl RaftNode {
         node.watch_storage();
         node.watch_damage();
         node.watch_refusals();
+        node.let_idle_groups_rest();
         let weak = Arc::downgrade(&node);
         let interval = Duration::from_millis(node.config.save_interval_ms);
         node.tasks.lock().spawn(async move {
@@ -157,7 +159,9 @@ impl RaftNode {
     pub fn peer_service(&self) -> PeerLinkServer<PeerService> {
         PeerService::new(
             self.groups.clone(),
+            self.links.clone(),
             self.credentials.clone(),
+            self.config.silence_limit(),
             self.closing.clone(),
         )
         .into_server()
@@ -338,7 +342,7 @@ impl RaftNode {
             id,
             self.links.clone(),
             self.credentials.clone(),
-            self.config.replication_timeout(),
+            &self.config,
         );
         let raft = Raft::new(
             self.node.get(),
@@ -356,6 +360,7 @@ impl RaftNode {
             node: self.node,
             raft,
             log,
+            quiescence: Arc::default(),
             leaving: Arc::default(),
         })
     }

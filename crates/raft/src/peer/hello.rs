@@ -105,7 +105,7 @@ impl Credentials {
             lineage: self.lineage.clone(),
         };
         v1::Frame {
-            body: hello.encode(),
+            body: hello.encode().into(),
         }
     }
 
@@ -180,7 +180,7 @@ mod tests {
 
     fn show(here: &Credentials, lineage: &Lineage) -> Result<NodeId, HelloError> {
         let hello = credentials(1, PEER.get(), lineage.clone()).hello();
-        here.check(hello.body, None)
+        here.check(hello.body.into_bytes(), None)
     }
 
     #[test]
@@ -238,7 +238,9 @@ mod tests {
         let there = here();
         there.expect_start(PEER, Lineage::first(5).current());
         let wiped = credentials(1, PEER.get(), Lineage::first(6));
-        let refused = there.check(wiped.hello().body, None).unwrap_err();
+        let refused = there
+            .check(wiped.hello().body.into_bytes(), None)
+            .unwrap_err();
         wiped.on_refused(&Status::failed_precondition("for another reason"));
         assert_eq!(*wiped.disowned().borrow(), None);
         wiped.on_refused(&refused.clone().into());
@@ -249,9 +251,11 @@ mod tests {
     fn a_removed_node_is_refused_and_learns_why() {
         let here = here();
         let peer = credentials(1, PEER.get(), Lineage::first(1));
-        assert_eq!(here.check(peer.hello().body, None), Ok(PEER));
+        assert_eq!(here.check(peer.hello().body.into_bytes(), None), Ok(PEER));
         here.disown(PEER);
-        let refused = here.check(peer.hello().body, None).unwrap_err();
+        let refused = here
+            .check(peer.hello().body.into_bytes(), None)
+            .unwrap_err();
         assert_eq!(refused, HelloError::Removed { node: PEER });
         peer.on_refused(&refused.into());
         assert!(peer.disowned().borrow().is_some());
@@ -260,7 +264,10 @@ mod tests {
     #[test]
     fn another_cluster_or_node_is_refused() {
         let here = here();
-        let peer = |cluster| credentials(cluster, 2, Lineage::first(1)).hello().body;
+        let peer = |cluster| {
+            let hello = credentials(cluster, 2, Lineage::first(1)).hello();
+            hello.body.into_bytes()
+        };
         let foreign = here.check(peer(9), None);
         assert!(matches!(foreign, Err(HelloError::Cluster { .. })));
         let other = here.check(peer(1), Some(NodeId::new(3)));

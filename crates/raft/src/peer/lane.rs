@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use flotilla_protocol::Pieces;
 use flotilla_protocol::internal::v1;
 use flotilla_protocol::internal::v1::peer_link_client::PeerLinkClient;
 use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
@@ -22,7 +23,7 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 use super::connector::{ConnectError, Connector};
-use super::frame::{Frame, FrameKind};
+use super::frame::{Frame, FrameKind, Message, OutgoingFrame};
 use super::hello::{Credentials, HelloError};
 
 /// Requests that wait to be sent, beside their limit in bytes.
@@ -69,7 +70,7 @@ pub(crate) enum LaneError {
 /// The sending end of a lane. Dropping the last one ends its task.
 pub(crate) struct Lane {
     peer: NodeId,
-    queue: mpsc::Sender<Frame>,
+    queue: mpsc::Sender<OutgoingFrame>,
     shared: Arc<Shared>,
     room: Arc<Semaphore>,
 }
@@ -131,12 +132,13 @@ impl Lane {
         kind: FrameKind,
         group: RaftGroupId,
         append_stream: u64,
-        body: Bytes,
+        body: impl Into<Pieces>,
     ) -> Result<Answer, LaneError> {
         let not_connected = || LaneError::NotConnected(self.peer);
         if *self.shared.state.borrow() != LinkState::Up {
             return Err(not_connected());
         }
+        let body = body.into();
         let bytes = body.len().clamp(1, IN_FLIGHT_BYTES_MAX) as u32;
         let room = self.room.clone().acquire_many_owned(bytes).await;
         let room = room.map_err(|_| not_connected())?;
@@ -199,7 +201,7 @@ impl Shared {
 }
 
 /// Connects, serves, and starts again until the lane is dropped.
-async fn run(mut dialer: Dialer, mut queued: mpsc::Receiver<Frame>, shared: Arc<Shared>) {
+async fn run(mut dialer: Dialer, mut queued: mpsc::Receiver<OutgoingFrame>, shared: Arc<Shared>) {
     let mut attempt = 0;
     // Why the peer was refused last, to say it once and not at every attempt.
     let mut refused: Option<HelloError> = None;
@@ -290,7 +292,9 @@ async fn open(dialer: &Dialer) -> Result<Opened, OpenError> {
     let mut answers = response.into_inner();
     let hello = answers.message().await?;
     let hello = hello.ok_or(OpenError::NoHello)?;
-    dialer.credentials.check(hello.body, Some(dialer.peer))?;
+    dialer
+        .credentials
+        .check(hello.body.into_bytes(), Some(dialer.peer))?;
     Ok((outgoing, answers))
 }
 
@@ -302,7 +306,7 @@ pub(crate) fn client(channel: Channel) -> PeerLinkClient<Channel> {
 
 /// Moves frames until either direction ends.
 async fn serve(
-    queued: &mut mpsc::Receiver<Frame>,
+    queued: &mut mpsc::Receiver<OutgoingFrame>,
     outgoing: mpsc::Sender<v1::Frame>,
     mut answers: Streaming<v1::Frame>,
     shared: &Shared,
@@ -318,7 +322,7 @@ async fn serve(
     let receiving = async {
         loop {
             let mut message = match answers.message().await {
-                Ok(Some(message)) => message.body,
+                Ok(Some(message)) => message.body.into_bytes(),
                 Ok(None) => return None,
                 Err(status) => return Some(status),
             };
@@ -338,17 +342,19 @@ async fn serve(
 }
 
 /// Packs queued frames into messages.
-pub(crate) fn gather(queued: &mut mpsc::Receiver<Frame>) -> impl Stream<Item = v1::Frame> + '_ {
+pub(crate) fn gather(
+    queued: &mut mpsc::Receiver<OutgoingFrame>,
+) -> impl Stream<Item = v1::Frame> + '_ {
     stream::unfold(queued, |queued| async {
         let first = queued.recv().await?;
         let mut can_wait = first.can_wait();
-        let mut message = BytesMut::with_capacity(first.encoded_bytes());
-        first.encode(&mut message);
+        let mut message = Message::default();
+        message.push(first);
         loop {
             while message.len() < MESSAGE_BYTES {
                 let Ok(frame) = queued.try_recv() else { break };
                 can_wait &= frame.can_wait();
-                frame.encode(&mut message);
+                message.push(frame);
             }
             if !can_wait {
                 break;
@@ -357,7 +363,7 @@ pub(crate) fn gather(queued: &mut mpsc::Receiver<Frame>) -> impl Stream<Item = v
             can_wait = false;
             tokio::time::sleep(GATHERING).await;
         }
-        let body = message.freeze();
+        let body = message.finish();
         Some((v1::Frame { body }, queued))
     })
 }

@@ -9,13 +9,15 @@ use flotilla_types::{NodeId, RaftGroupId};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tonic::transport::Channel;
 
 use super::connector::{ConnectError, Connector};
 use super::frame::FrameKind;
 use super::hello::Credentials;
 use super::lane::{Dialer, Lane, LaneError, LaneKind, LinkState};
-use super::message::Reply;
+use super::message::{Reply, encode_claims};
+use crate::quiescence::QuietClaim;
 use crate::standing::Standing;
 
 /// The lanes to one peer.
@@ -25,9 +27,40 @@ pub(crate) struct PeerLink {
     pub(crate) data: Lane,
     address: watch::Sender<String>,
     connector: Arc<dyn Connector>,
+    /// When the peer's process last answered a ping.
+    heard_at: Mutex<Option<Instant>>,
 }
 
 impl PeerLink {
+    /// Whether the peer's process has answered within `limit`.
+    pub(crate) fn is_answering(&self, limit: Duration) -> bool {
+        let heard_at = *self.heard_at.lock();
+        *self.state().borrow() == LinkState::Up && heard_at.is_some_and(|at| at.elapsed() < limit)
+    }
+
+    /// Asks the peer's process whether it is there.
+    pub(crate) async fn ping(&self, limit: Duration) -> Result<(), LaneError> {
+        let group = RaftGroupId::METADATA;
+        let answer = self.control.send(FrameKind::Ping, group, 0, Bytes::new());
+        answer.await?.within(limit).await?;
+        *self.heard_at.lock() = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Tells the peer which groups are quiet, and returns those of which it is not sure.
+    pub(crate) async fn claim_quiet(
+        &self,
+        claims: &[QuietClaim],
+        limit: Duration,
+    ) -> Result<Vec<RaftGroupId>, LaneError> {
+        let (group, body) = (RaftGroupId::METADATA, encode_claims(claims));
+        let answer = self.control.send(FrameKind::Quiesce, group, 0, body);
+        match Reply::decode(answer.await?.within(limit).await?) {
+            Ok(Reply::NotQuiet(groups)) => Ok(groups),
+            Ok(_) | Err(_) => Err(LaneError::Broken(self.peer)),
+        }
+    }
+
     /// A connection of its own, for a snapshot or for requests that are passed on.
     pub(crate) async fn connect(&self) -> Result<Channel, ConnectError> {
         let address = self.address.borrow().clone();
@@ -111,6 +144,7 @@ impl Links {
             data,
             address: sender,
             connector: self.connector.clone(),
+            heard_at: Mutex::new(None),
         };
         let link = Arc::new(link);
         inner.links.insert(peer, link.clone());
@@ -119,6 +153,11 @@ impl Links {
 
     pub(crate) fn get(&self, peer: NodeId) -> Option<Arc<PeerLink>> {
         self.inner.lock().links.get(&peer).cloned()
+    }
+
+    /// Whether a peer's process has answered within `limit`.
+    pub(crate) fn is_answering(&self, peer: NodeId, limit: Duration) -> bool {
+        self.get(peer).is_some_and(|link| link.is_answering(limit))
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<PeerLink>> {

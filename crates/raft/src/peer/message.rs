@@ -1,6 +1,7 @@
 //! Raft's requests and answers as frame bodies.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use flotilla_protocol::Pieces;
 use flotilla_state::partition::batch_bytes;
 use flotilla_storage::{EntryKind, LogEntry};
 use flotilla_types::{RaftGroupId, RecordBatch};
@@ -10,6 +11,7 @@ use openraft::raft::{
 };
 
 use crate::codec::{DecodeError, FORMAT, Reader, Writer, from_stored, to_log_id, to_stored};
+use crate::quiescence::QuietClaim;
 use crate::standing::Standing;
 use crate::type_config::{RaftLogId, TypeConfig, Vote};
 
@@ -39,15 +41,16 @@ pub(crate) enum Reply {
     Transferred(bool),
     Refused(Refusal),
     Standing(Standing),
+    /// To a ping.
+    Here,
+    /// To claims: the groups that are not quiet for all that this node knows.
+    NotQuiet(Vec<RaftGroupId>),
 }
 
-pub(crate) fn encode_append(request: &AppendRequest) -> Bytes {
-    let payload_bytes: usize = request
-        .entries
-        .iter()
-        .map(|entry| 32 + payload_len(entry))
-        .sum();
-    let mut out = BytesMut::with_capacity(96 + payload_bytes);
+/// The entries stay where they are; what surrounds them is written between them.
+pub(crate) fn encode_append(request: &AppendRequest) -> Pieces {
+    let mut pieces = Pieces::new();
+    let mut out = BytesMut::with_capacity(96 + 32 * request.entries.len());
     out.put_u8(FORMAT);
     out.put_vote(&request.vote);
     out.put_optional_log_id(request.prev_log_id.as_ref());
@@ -58,16 +61,11 @@ pub(crate) fn encode_append(request: &AppendRequest) -> Bytes {
         out.put_log_id(&entry.log_id);
         out.put_u8(kind_number(stored.kind));
         out.put_u32(stored.payload.len() as u32);
-        out.put_slice(&stored.payload);
+        pieces.push(out.split().freeze());
+        pieces.push(stored.payload);
     }
-    out.freeze()
-}
-
-fn payload_len(entry: &crate::type_config::Entry) -> usize {
-    match &entry.payload {
-        crate::type_config::Payload::Normal(command) => command.0.len(),
-        _ => 0,
-    }
+    pieces.push(out.freeze());
+    pieces
 }
 
 /// Reads a request; the entries share the frame's bytes.
@@ -173,6 +171,34 @@ pub(crate) fn decode_transfer(
     Ok(TransferLeaderRequest::new(from, to, last_log_id))
 }
 
+pub(crate) fn encode_claims(claims: &[QuietClaim]) -> Bytes {
+    let mut out = BytesMut::with_capacity(8 + 48 * claims.len());
+    out.put_u8(FORMAT);
+    out.put_u32(claims.len() as u32);
+    for claim in claims {
+        out.put_u32(claim.group.get());
+        out.put_vote(&claim.vote);
+        out.put_log_id(&claim.last);
+    }
+    out.freeze()
+}
+
+pub(crate) fn decode_claims(body: Bytes) -> Result<Vec<QuietClaim>, DecodeError> {
+    let mut reader = Reader::new(body);
+    reader.version()?;
+    let count = reader.u32("the number of claims")?;
+    let claims = (0..count).map(|_| {
+        Ok(QuietClaim {
+            group: RaftGroupId::new(reader.u32("a group")?),
+            vote: reader.vote()?,
+            last: reader.log_id()?,
+        })
+    });
+    let claims = claims.collect::<Result<_, DecodeError>>()?;
+    reader.finish("claims")?;
+    Ok(claims)
+}
+
 impl Reply {
     pub(crate) fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(48);
@@ -207,6 +233,14 @@ impl Reply {
             Self::Standing(standing) => {
                 out.put_u8(7);
                 out.put_u8(*standing as u8);
+            }
+            Self::Here => out.put_u8(8),
+            Self::NotQuiet(groups) => {
+                out.put_u8(9);
+                out.put_u32(groups.len() as u32);
+                for group in groups {
+                    out.put_u32(group.get());
+                }
             }
         }
         out.freeze()
@@ -245,6 +279,12 @@ impl Reply {
                     value: value.into(),
                 })?;
                 Self::Standing(standing)
+            }
+            8 => Self::Here,
+            9 => {
+                let count = reader.u32("the number of groups")?;
+                let groups = (0..count).map(|_| reader.u32("a group").map(RaftGroupId::new));
+                Self::NotQuiet(groups.collect::<Result<_, _>>()?)
             }
             value => {
                 return Err(DecodeError::Unknown {
@@ -310,13 +350,27 @@ mod tests {
             ],
             leader_commit: None,
         };
-        let body = encode_append(&request);
+        let body = encode_append(&request).into_bytes();
         let read = decode_append(body.clone()).unwrap();
         assert_eq!(read.vote, request.vote);
         assert_eq!(read.prev_log_id, request.prev_log_id);
         assert_eq!(read.entries, request.entries);
         for length in 0..body.len() {
             assert!(decode_append(body.slice(..length)).is_err());
+        }
+    }
+
+    #[test]
+    fn claims_read_what_they_write() {
+        let claims = [1, 90_000].map(|group| QuietClaim {
+            group: RaftGroupId::new(group),
+            vote: Vote::new_committed(4, 2),
+            last: log_id(4, 10),
+        });
+        let body = encode_claims(&claims);
+        assert_eq!(decode_claims(body.clone()), Ok(claims.to_vec()));
+        for length in 0..body.len() {
+            assert!(decode_claims(body.slice(..length)).is_err());
         }
     }
 
@@ -332,6 +386,8 @@ mod tests {
             Reply::Transferred(true),
             Reply::Refused(Refusal::StreamEnded),
             Reply::Standing(Standing::Needed),
+            Reply::Here,
+            Reply::NotQuiet(vec![RaftGroupId::new(7), RaftGroupId::new(900)]),
         ];
         for reply in replies {
             assert_eq!(Reply::decode(reply.encode()), Ok(reply));

@@ -30,6 +30,7 @@ use super::lane::{Lane, LaneError, client};
 use super::link::{Links, PeerLink};
 use super::message::{Reply, encode_append, encode_transfer, encode_vote_request};
 use crate::codec::{FORMAT, Writer};
+use crate::config::RaftConfig;
 use crate::type_config::{Snapshot, SnapshotData, TypeConfig, Vote};
 
 type RpcError = RPCError<TypeConfig>;
@@ -49,6 +50,7 @@ pub(crate) struct NetworkFactory {
     links: Arc<Links>,
     credentials: Arc<Credentials>,
     replication_timeout: Duration,
+    silence_limit: Duration,
 }
 
 impl NetworkFactory {
@@ -56,13 +58,14 @@ impl NetworkFactory {
         group: RaftGroupId,
         links: Arc<Links>,
         credentials: Arc<Credentials>,
-        replication_timeout: Duration,
+        config: &RaftConfig,
     ) -> Self {
         Self {
             group,
             links,
             credentials,
-            replication_timeout,
+            replication_timeout: config.replication_timeout(),
+            silence_limit: config.leadership_doubt(),
         }
     }
 
@@ -73,6 +76,7 @@ impl NetworkFactory {
             links: self.links.clone(),
             credentials: self.credentials.clone(),
             replication_timeout: self.replication_timeout,
+            silence_limit: self.silence_limit,
             purpose,
         }
     }
@@ -104,6 +108,7 @@ pub(crate) struct Network {
     links: Arc<Links>,
     credentials: Arc<Credentials>,
     replication_timeout: Duration,
+    silence_limit: Duration,
     purpose: Purpose,
 }
 
@@ -209,6 +214,10 @@ impl NetStreamAppend<TypeConfig> for Network {
         Box::pin(async move {
             let link = self.link()?;
             let (kind, limit) = match self.purpose {
+                // It would keep the peer loyal to a leader that cannot hear it.
+                Purpose::Heartbeat if !link.is_answering(self.silence_limit) => {
+                    return Err(unreachable(&LaneError::NotConnected(self.target)));
+                }
                 Purpose::Heartbeat => (FrameKind::Heartbeat, option.soft_ttl()),
                 Purpose::Replication => (FrameKind::Append, self.replication_timeout),
             };
@@ -335,7 +344,8 @@ impl NetSnapshot<TypeConfig> for Network {
             let body = response
                 .map_err(|error| unreachable(&error))?
                 .into_inner()
-                .body;
+                .body
+                .into_bytes();
             match Reply::decode(body).map_err(|error| unreachable(&error))? {
                 Reply::HigherVote(vote) => Ok(SnapshotResponse::new(vote)),
                 other => Err(unexpected(&other)),
@@ -369,12 +379,12 @@ impl Network {
         let mut pieces = vec![
             self.credentials.hello(),
             v1::Frame {
-                body: head.freeze(),
+                body: head.freeze().into(),
             },
         ];
         while !image.is_empty() {
             let piece = image.split_to(image.len().min(SNAPSHOT_PIECE_BYTES));
-            pieces.push(v1::Frame { body: piece });
+            pieces.push(v1::Frame { body: piece.into() });
         }
         pieces
     }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use flotilla_protocol::internal::v1;
@@ -10,23 +11,25 @@ use flotilla_protocol::internal::v1::peer_link_server::{PeerLink, PeerLinkServer
 use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
 use flotilla_types::{NodeId, RaftGroupId};
 use futures::{Stream, StreamExt};
-use openraft::raft::AppendEntriesRequest;
+use openraft::raft::{AppendEntriesRequest, VoteResponse};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::frame::{Frame, FrameKind};
+use super::frame::{Frame, FrameKind, OutgoingFrame};
 use super::hello::Credentials;
 use super::lane::gather;
+use super::link::Links;
 use super::message::{
-    Refusal, Reply, decode_append, decode_transfer, decode_vote_request, heartbeat_reply,
-    verify_batches,
+    Refusal, Reply, decode_append, decode_claims, decode_transfer, decode_vote_request,
+    heartbeat_reply, verify_batches,
 };
 use crate::codec::{DecodeError, Reader};
+use crate::group::Group;
 use crate::groups::{GroupTable, Replica};
-use crate::type_config::{Raft, Snapshot, SnapshotData, SnapshotMeta, TypeConfig};
+use crate::type_config::{Snapshot, SnapshotData, SnapshotMeta, TypeConfig};
 
 type Frames = Pin<Box<dyn Stream<Item = Result<v1::Frame, Status>> + Send>>;
 
@@ -41,7 +44,10 @@ const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
 #[derive(Clone)]
 pub struct PeerService {
     groups: Arc<GroupTable>,
+    links: Arc<Links>,
     credentials: Arc<Credentials>,
+    /// A leader that has not answered for so long may be none any more.
+    silence_limit: Duration,
     /// Ends every connection, so that peers notice at once that this node has left.
     closing: CancellationToken,
 }
@@ -49,12 +55,16 @@ pub struct PeerService {
 impl PeerService {
     pub(crate) fn new(
         groups: Arc<GroupTable>,
+        links: Arc<Links>,
         credentials: Arc<Credentials>,
+        silence_limit: Duration,
         closing: CancellationToken,
     ) -> Self {
         Self {
             groups,
+            links,
             credentials,
+            silence_limit,
             closing,
         }
     }
@@ -72,11 +82,13 @@ impl PeerService {
         let mut inbound = request.into_inner();
         let hello = inbound.message().await?;
         let hello = hello.ok_or_else(|| Status::invalid_argument("a greeting must come first"))?;
-        let peer = self.credentials.check(hello.body, None)?;
+        let peer = self.credentials.check(hello.body.into_bytes(), None)?;
         let (answers, queued) = mpsc::channel(ANSWERS_MAX);
         let connection = Connection {
             peer,
             groups: self.groups.clone(),
+            links: self.links.clone(),
+            silence_limit: self.silence_limit,
             answers,
             appends: HashMap::new(),
             tasks: JoinSet::new(),
@@ -98,7 +110,7 @@ impl PeerService {
 /// The answers of a connection. Reading its requests is driven along, so that both end together and
 /// no task outlives the stream.
 fn outbound(
-    queued: mpsc::Receiver<Frame>,
+    queued: mpsc::Receiver<OutgoingFrame>,
     reading: impl Future<Output = Result<(), Status>> + Send + 'static,
 ) -> impl Stream<Item = Result<v1::Frame, Status>> + Send {
     let messages = futures::stream::unfold(queued, |mut queued| async move {
@@ -140,15 +152,16 @@ impl PeerLink for PeerService {
         let mut inbound = request.into_inner();
         let missing = || Status::invalid_argument("the snapshot ends before its description");
         let hello = inbound.message().await?.ok_or_else(missing)?;
-        self.credentials.check(hello.body, None)?;
+        self.credentials.check(hello.body.into_bytes(), None)?;
         let head = inbound.message().await?.ok_or_else(missing)?;
-        let (group, vote, meta) = read_head(head.body).map_err(malformed)?;
+        let (group, vote, meta) = read_head(head.body.into_bytes()).map_err(malformed)?;
         let mut image = BytesMut::new();
         while let Some(piece) = inbound.message().await? {
-            if image.len() + piece.body.len() > SNAPSHOT_BYTES_MAX {
+            let piece = piece.body.into_bytes();
+            if image.len() + piece.len() > SNAPSHOT_BYTES_MAX {
                 return Err(Status::resource_exhausted("the snapshot is too large"));
             }
-            image.extend_from_slice(&piece.body);
+            image.extend_from_slice(&piece);
         }
         let raft = self.groups.raft(group).ok_or_else(|| {
             Status::unavailable(format!("this node holds no replica of raft group {group}"))
@@ -159,7 +172,7 @@ impl PeerLink for PeerService {
         };
         let installed = raft.install_full_snapshot(vote, snapshot).await;
         let installed = installed.map_err(|error| Status::unavailable(error.to_string()))?;
-        let body = Reply::HigherVote(installed.vote).encode();
+        let body = Reply::HigherVote(installed.vote).encode().into();
         Ok(Response::new(v1::Frame { body }))
     }
 }
@@ -189,7 +202,9 @@ fn malformed(error: DecodeError) -> Status {
 struct Connection {
     peer: NodeId,
     groups: Arc<GroupTable>,
-    answers: mpsc::Sender<Frame>,
+    links: Arc<Links>,
+    silence_limit: Duration,
+    answers: mpsc::Sender<OutgoingFrame>,
     appends: HashMap<RaftGroupId, AppendStream>,
     /// What is being answered. It ends with the connection.
     tasks: JoinSet<()>,
@@ -208,7 +223,7 @@ struct AppendStream {
 impl Connection {
     async fn run(mut self, mut inbound: Streaming<v1::Frame>) -> Result<(), Status> {
         while let Some(message) = inbound.message().await? {
-            let mut message = message.body;
+            let mut message = message.body.into_bytes();
             while let Some(frame) = Frame::decode(&mut message).map_err(malformed)? {
                 self.on_frame(frame).map_err(malformed)?;
             }
@@ -218,41 +233,52 @@ impl Connection {
     }
 
     fn on_frame(&mut self, frame: Frame) -> Result<(), DecodeError> {
+        match frame.kind {
+            FrameKind::Ping => {
+                self.answer(&frame, &Reply::Here);
+                return Ok(());
+            }
+            FrameKind::Quiesce => return self.on_claims(&frame),
+            _ => {}
+        }
         let Some(replica) = self.groups.get(frame.group) else {
             self.refuse(&frame, Refusal::NoReplica);
             return Ok(());
         };
-        let raft = replica.group().raft.clone();
+        let group = replica.group().clone();
         match frame.kind {
-            FrameKind::Append => self.on_append(frame, raft),
+            FrameKind::Append => self.on_append(frame, group),
             FrameKind::Heartbeat => {
                 let request = decode_append(frame.body.clone())?;
                 self.spawn_answer(frame, async move {
                     let previous = request.prev_log_id;
-                    match raft.append_entries(request).await {
+                    match group.raft.append_entries(request).await {
                         Ok(response) => heartbeat_reply(previous, response),
                         Err(_) => Reply::Refused(Refusal::Stopped),
                     }
                 });
                 Ok(())
             }
-            FrameKind::Vote | FrameKind::PreVote => {
+            FrameKind::Vote => {
                 let request = decode_vote_request(frame.body.clone())?;
-                let real = frame.kind == FrameKind::Vote;
                 self.spawn_answer(frame, async move {
-                    let response = if real {
-                        raft.vote(request).await
-                    } else {
-                        raft.pre_vote(request).await
-                    };
+                    let response = group.raft.vote(request).await;
+                    group.wake();
                     response.map_or(Reply::Refused(Refusal::Stopped), Reply::Vote)
                 });
                 Ok(())
             }
+            FrameKind::PreVote => self.on_pre_vote(frame, group),
             FrameKind::TransferLeader => {
                 let request = decode_transfer(frame.body.clone())?;
                 self.spawn_answer(frame, async move {
-                    match raft.handle_transfer_leader(request).await {
+                    let is_heir = *request.to_node_id() == group.node.get();
+                    let verdict = group.raft.handle_transfer_leader(request).await;
+                    // Another heir is about to ask for this replica's vote.
+                    if is_heir {
+                        group.wake();
+                    }
+                    match verdict {
                         Ok(verdict) => Reply::Transferred(verdict.is_ok()),
                         Err(_) => Reply::Refused(Refusal::Stopped),
                     }
@@ -263,11 +289,58 @@ impl Connection {
                 self.on_standing(frame, replica);
                 Ok(())
             }
-            FrameKind::Reply => Err(DecodeError::Unknown {
-                what: "a reply where requests come in",
+            FrameKind::Ping | FrameKind::Quiesce | FrameKind::Reply => Err(DecodeError::Unknown {
+                what: "a frame that concerns no group",
                 value: frame.request,
             }),
         }
+    }
+
+    /// The claims of a peer that groups are quiet which it leads.
+    fn on_claims(&mut self, frame: &Frame) -> Result<(), DecodeError> {
+        let claims = decode_claims(frame.body.clone())?;
+        let disputed = claims.iter().filter(|claim| {
+            let replica = self.groups.get(claim.group);
+            !replica.is_some_and(|replica| replica.group().agree_to_rest(claim))
+        });
+        let disputed = disputed.map(|claim| claim.group).collect();
+        self.answer(frame, &Reply::NotQuiet(disputed));
+        Ok(())
+    }
+
+    fn on_pre_vote(&mut self, frame: Frame, group: Group) -> Result<(), DecodeError> {
+        let request = decode_vote_request(frame.body.clone())?;
+        let refusal = self.refuse_while_quiet(&group);
+        self.spawn_answer(frame, async move {
+            if let Some(refusal) = refusal {
+                if group.leading_term().is_some() {
+                    // So that the peer hears who leads.
+                    group.wake_as_leader().await;
+                }
+                return Reply::Vote(refusal);
+            }
+            let response = group.raft.pre_vote(request).await;
+            response.map_or(Reply::Refused(Refusal::Stopped), Reply::Vote)
+        });
+        Ok(())
+    }
+
+    /// The answer to a pre-vote in a quiet group whose leader is there.
+    fn refuse_while_quiet(&self, group: &Group) -> Option<VoteResponse<TypeConfig>> {
+        if !group.is_quiet() {
+            return None;
+        }
+        let leader = group.leadership().leader?;
+        let is_there = if leader == group.node {
+            let voters = group.voters();
+            let is_answering = |voter: &&NodeId| {
+                **voter == group.node || self.links.is_answering(**voter, self.silence_limit)
+            };
+            2 * voters.iter().filter(is_answering).count() > voters.len()
+        } else {
+            self.links.is_answering(leader, self.silence_limit)
+        };
+        is_there.then(|| VoteResponse::new(group.vote(), None, false))
     }
 
     /// A peer may only ask for its own replica.
@@ -286,7 +359,7 @@ impl Connection {
         });
     }
 
-    fn on_append(&mut self, frame: Frame, raft: Raft) -> Result<(), DecodeError> {
+    fn on_append(&mut self, frame: Frame, group: Group) -> Result<(), DecodeError> {
         let request = decode_append(frame.body.clone())?;
         if let Err(refusal) = verify_batches(frame.group, &request) {
             tracing::error!(group = %frame.group, "entries from a peer fail their checksum");
@@ -295,7 +368,7 @@ impl Connection {
         }
         let current = self.appends.get(&frame.group);
         if current.is_none_or(|current| current.id < frame.append_stream) {
-            self.start_appends(&frame, raft);
+            self.start_appends(&frame, group);
         }
         let Some(current) = self.appends.get(&frame.group) else {
             return Ok(());
@@ -321,7 +394,7 @@ impl Connection {
     }
 
     /// Begins a run of appends. The run before it, if any, ends as its sender is dropped.
-    fn start_appends(&mut self, frame: &Frame, raft: Raft) {
+    fn start_appends(&mut self, frame: &Frame, group: Group) {
         let (requests, input) = mpsc::channel(APPENDS_WAITING_MAX);
         let unanswered: Arc<Mutex<VecDeque<Frame>>> = Arc::default();
         let run = AppendStream {
@@ -333,8 +406,9 @@ impl Connection {
         let answers = self.answers.clone();
         self.tasks.spawn(async move {
             let input = tokio_stream::wrappers::ReceiverStream::new(input);
-            let mut results = std::pin::pin!(raft.stream_append(input));
+            let mut results = std::pin::pin!(group.raft.stream_append(input));
             while let Some(result) = results.next().await {
+                group.wake();
                 let reply = match result {
                     Ok(result) => Reply::from(result),
                     Err(_) => Reply::Refused(Refusal::Stopped),
@@ -366,7 +440,11 @@ impl Connection {
     }
 
     fn refuse(&mut self, frame: &Frame, refusal: Refusal) {
-        let reply = frame.reply_to(Reply::Refused(refusal).encode());
+        self.answer(frame, &Reply::Refused(refusal));
+    }
+
+    fn answer(&mut self, frame: &Frame, reply: &Reply) {
+        let reply = frame.reply_to(reply.encode());
         let is_taken = self.answers.try_send(reply).is_ok();
         // A peer that is slow is so for all of its groups.
         if !is_taken && !std::mem::replace(&mut self.has_complained, true) {

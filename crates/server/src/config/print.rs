@@ -103,6 +103,7 @@ fn value(config: &ServerConfig, key: &str) -> toml::Value {
         "raft.birth_patience_ms" => number(raft.birth_patience_ms),
         "raft.replication_timeout_ms" => number(raft.replication_timeout_ms),
         "raft.save_interval_ms" => number(raft.save_interval_ms),
+        "raft.quiesce_after_ms" => raft.quiesce_after_ms.map_or_else(|| "off".into(), number),
         "raft.catch_up_bytes_per_second" => number(raft.catch_up_bytes_per_second),
         "broker.produce_bytes_in_flight_max" => number(broker.produce_bytes_in_flight_max as u64),
         "broker.connections_max" => number(connections.connections_max as u64),

@@ -375,6 +375,7 @@ fn raft(checked: &Checked) -> Result<RaftConfig, ConfigError> {
         birth_patience_ms: checked.get(&settings::RAFT_BIRTH_PATIENCE_MS),
         replication_timeout_ms: checked.get(&settings::RAFT_REPLICATION_TIMEOUT_MS),
         save_interval_ms: checked.get(&settings::RAFT_SAVE_INTERVAL_MS),
+        quiesce_after_ms: checked.get(&settings::RAFT_QUIESCE_AFTER_MS),
         catch_up_bytes_per_second: checked.get(&settings::RAFT_CATCH_UP_BYTES_PER_SECOND),
     })
 }

@@ -152,6 +152,10 @@ settings! {
     RAFT_SAVE_INTERVAL_MS: Number = Number::milliseconds(10, HOUR_MS), "raft.save_interval_ms",
         default Some("1000"),
         "How often state that changed is handed to storage. Less means less to repeat at a start.";
+    RAFT_QUIESCE_AFTER_MS: NumberOrOff = NumberOrOff(Number::milliseconds(100, HOUR_MS)),
+        "raft.quiesce_after_ms", default Some("5000"),
+        "How long nothing must happen in a group before its timers stand still, so that an idle group \
+         costs next to nothing. \"off\" keeps all timers running.";
 
     RAFT_CATCH_UP_BYTES_PER_SECOND: Number = Number::bytes(0, TIB),
         "raft.catch_up_bytes_per_second", default Some("50331648"),
