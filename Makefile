@@ -57,7 +57,7 @@ kills: build ## Write 10,000,000 records through 20 killed leaders, and account 
 		$(CARGO) test --release --locked -p flotilla-tests --test it -- --nocapture killed_leaders_cost_no_record
 
 .PHONY: bench
-bench: deps ## Measure what Flotilla costs and how fast it is, in about 7 minutes (BENCH_ARGS="all --quick": 40 s)
+bench: deps ## Measure what Flotilla costs and how fast it is (BENCH_ARGS="all --quick": a short form)
 	@.ci/timed "build" $(CARGO) build --release --locked -p flotilla -p flotilla-tests -p flotilla-benches --bins
 	@$(CARGO_TARGET_DIR)/release/flotilla-benches $(or $(BENCH_ARGS),all)
 
