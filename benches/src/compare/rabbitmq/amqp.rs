@@ -76,7 +76,7 @@ impl Connection {
         });
         connection.answer(answer_to(CONNECTION_OPEN)).await?;
         connection
-            .call(CHANNEL_OPEN, |body| put_long_string(body, ""))
+            .call(CHANNEL_OPEN, |body| put_short_string(body, ""))
             .await?;
         Ok(connection)
     }
