@@ -1,15 +1,20 @@
 //! Where records of one partition become batches.
 //!
 //! ```text
-//!   push --> open batch --full--> closed batches --take_due--> the partition's sender
-//!                 '------------ due: idle, lingered or flushed ---'
+//!   push --> open batch --too large--> closed batches --take_due--> the partition's sender
+//!                 '------- due: full, idle, lingered or flushed ------'
 //! ```
+//!
+//! A batch that is full is due, and goes on growing until the sender takes it. So while the partition
+//! has as many batches on their way as it may, what waits becomes few large batches rather than many
+//! small ones, and a partition that is far away or busy costs less for each record.
 //!
 //! A plain data structure under a lock: it does not wait and does not know the network.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use flotilla_types::limits::RECORD_BYTES_MAX;
 use flotilla_types::{BatchBuilder, BatchError, Compression, PartitionIndex, Timestamp};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -30,9 +35,14 @@ pub(super) struct Accumulator {
     end: Option<ClientError>,
 }
 
+/// A batch that waits for the sender grows up to so many times the size at which it is full. Larger ones
+/// cost a producer even less, but whoever reads them more: they leave the processors' caches.
+const GROWTH_MAX: usize = 2;
+
 /// When a batch is complete.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BatchLimits {
+    /// From here on it is full.
     pub(super) batch_bytes: usize,
     pub(super) linger: Duration,
     pub(super) compression: Compression,
@@ -52,10 +62,8 @@ pub(super) struct OpenBatch {
 #[derive(Debug)]
 pub(super) struct Pushed {
     pub(super) delivery: Delivery,
-    /// It began a batch; the sender may have something new to do.
-    pub(super) opened_batch: bool,
-    /// A batch before it is full.
-    pub(super) closed_batch: bool,
+    /// It began a batch or made one full: the sender may have something new to do.
+    pub(super) wakes_sender: bool,
 }
 
 /// What the sender can do now.
@@ -67,6 +75,12 @@ pub(super) enum Due {
     Nothing,
     /// There will be nothing more.
     End,
+}
+
+impl BatchLimits {
+    fn is_full(&self, records: &BatchBuilder) -> bool {
+        records.estimated_bytes() >= self.batch_bytes
+    }
 }
 
 impl Accumulator {
@@ -92,20 +106,19 @@ impl Accumulator {
         if let Some(error) = &self.end {
             return Err(error.clone());
         }
-        let mut closed_batch = self.close_if_full(record.bytes());
+        self.close_if_too_large(record.bytes());
         if let Some(open) = &mut self.open {
+            let was_full = self.limits.is_full(&open.records);
             if add(&mut open.records, record, timestamp).is_ok() {
                 open.room.merge(room);
                 let position = open.records.record_count() - 1;
                 return Ok(Pushed {
                     delivery: open.promise.delivery(partition, position),
-                    opened_batch: false,
-                    closed_batch,
+                    wakes_sender: !was_full && self.limits.is_full(&open.records),
                 });
             }
             // It may be the batch that is full, or the record that is unfit. A new batch tells.
             self.close_open();
-            closed_batch = true;
         }
         let mut records = BatchBuilder::new(self.limits.compression);
         add(&mut records, record, timestamp)?;
@@ -118,11 +131,15 @@ impl Accumulator {
         };
         self.batch_count += 1;
         let delivery = open.promise.delivery(partition, 0);
-        self.open = Some(open);
+        if self.limits.is_full(&open.records) {
+            // Others shall not fail with a record that may be too large for its topic.
+            self.closed.push_back(open);
+        } else {
+            self.open = Some(open);
+        }
         Ok(Pushed {
             delivery,
-            opened_batch: true,
-            closed_batch,
+            wakes_sender: true,
         })
     }
 
@@ -138,7 +155,12 @@ impl Accumulator {
             };
         };
         let due_at = open.opened_at + self.limits.linger;
-        if idle || self.end.is_some() || open.number < self.flush_before || due_at <= now {
+        let is_due = self.limits.is_full(&open.records)
+            || idle
+            || self.end.is_some()
+            || open.number < self.flush_before
+            || due_at <= now;
+        if is_due {
             return Due::Batch(open);
         }
         self.open = Some(open);
@@ -168,15 +190,13 @@ impl Accumulator {
         self.end.get_or_insert(error);
     }
 
-    fn close_if_full(&mut self, more_bytes: usize) -> bool {
-        let Some(open) = &self.open else {
-            return false;
+    fn close_if_too_large(&mut self, more_bytes: usize) {
+        let batch_bytes = self.limits.batch_bytes;
+        let bytes_max = batch_bytes.saturating_mul(GROWTH_MAX).min(RECORD_BYTES_MAX);
+        let is_too_large = |open: &mut OpenBatch| {
+            more_bytes >= batch_bytes || open.records.estimated_bytes() + more_bytes > bytes_max
         };
-        let is_full = open.records.estimated_bytes() + more_bytes > self.limits.batch_bytes;
-        if is_full {
-            self.close_open();
-        }
-        is_full
+        self.closed.extend(self.open.take_if(is_too_large));
     }
 
     fn close_open(&mut self) {
@@ -246,13 +266,39 @@ mod tests {
     }
 
     #[test]
-    fn a_full_batch_leaves_at_once() {
+    fn a_full_batch_is_due_at_once() {
         let mut records = accumulator(200);
-        assert!(push(&mut records, &[0; 100]).unwrap().opened_batch);
-        let second = push(&mut records, &[0; 100]).unwrap();
-        assert!(second.opened_batch && second.closed_batch);
-        assert_eq!(take(&mut records, false), Some(1));
+        assert!(push(&mut records, &[0; 100]).unwrap().wakes_sender);
         assert_eq!(take(&mut records, false), None);
+        let _ = push(&mut records, &[0; 1]).unwrap();
+        assert!(push(&mut records, &[0; 100]).unwrap().wakes_sender);
+        assert_eq!(take(&mut records, false), Some(3));
+    }
+
+    #[test]
+    fn a_full_batch_grows_until_it_is_taken_but_not_for_ever() {
+        let mut records = accumulator(2_000);
+        for _ in 0..100 {
+            let _ = push(&mut records, &[0; 90]).unwrap();
+        }
+        let taken: Vec<_> = std::iter::from_fn(|| take(&mut records, false)).collect();
+        assert_eq!(taken.iter().sum::<u32>(), 100);
+        let (last, full) = taken.split_last().unwrap();
+        assert!(*last <= 40, "{taken:?}");
+        assert!(
+            full.iter().all(|count| (35..=40).contains(count)),
+            "{taken:?}"
+        );
+    }
+
+    #[test]
+    fn a_record_that_fills_a_batch_travels_alone() {
+        let mut records = accumulator(1_000);
+        for length in [10, 1_000, 10] {
+            assert!(push(&mut records, &vec![0; length]).unwrap().wakes_sender);
+        }
+        let taken: Vec<_> = std::iter::from_fn(|| take(&mut records, true)).collect();
+        assert_eq!(taken, [1, 1, 1]);
     }
 
     #[test]

@@ -12,8 +12,9 @@ pub struct ProducerConfig {
     /// How long a batch that is not full waits for more records while an earlier batch of its
     /// partition is on its way. With nothing on its way it leaves at once. Default 5 ms.
     pub linger: Duration,
-    /// Size at which a batch is full, before compression. A larger record travels alone. Bytes,
-    /// 1 to 8,388,608; default 131,072.
+    /// Size from which on a batch is full and does not linger, before compression. While as many
+    /// batches of its partition are on their way as may be, it goes on growing, up to twice that
+    /// size. A record that fills one travels alone. Bytes, 1 to 8,388,608; default 131,072.
     pub batch_bytes: usize,
     /// Codec of the batches. Default none.
     pub compression: Compression,

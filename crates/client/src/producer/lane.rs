@@ -37,7 +37,7 @@ impl Lane {
         room: OwnedSemaphorePermit,
     ) -> Result<Pushed, ClientError> {
         let pushed = (self.accumulator.lock()).push(self.partition, record, timestamp, room)?;
-        if pushed.opened_batch || pushed.closed_batch {
+        if pushed.wakes_sender {
             self.changed.notify_one();
         }
         Ok(pushed)
