@@ -318,9 +318,11 @@ impl Advertised<'_> {
 impl RuntimeConfig {
     fn resolve(checked: &Checked) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        // Fewer threads wake one another less, and leave a core to the journal and the sealer.
+        let workers_default = (cores - 1).max(1);
         let workers = checked.optional(&settings::NODE_WORKER_THREADS);
         Self {
-            worker_threads: workers.map_or(cores, to_usize),
+            worker_threads: workers.map_or(workers_default, to_usize),
             blocking_threads_max: to_usize(checked.get(&settings::NODE_BLOCKING_THREADS_MAX)),
         }
     }

@@ -36,7 +36,8 @@ settings! {
         "Directory that holds everything this node must not lose. Created if it is missing. One \
          process at a time can use it.";
     NODE_WORKER_THREADS: Number = Number::count(1, 1_024), "node.worker_threads", default None,
-        "Threads that serve requests. The default is the number of cores.";
+        "Threads that serve requests. The default is one less than there are cores, and one at the \
+         least: the journal and the sealer have threads of their own.";
     NODE_BLOCKING_THREADS_MAX: Number = Number::count(4, 1_024), "node.blocking_threads_max",
         default Some("64"),
         "Most threads that wait for the disk on behalf of requests. They are started when they are \

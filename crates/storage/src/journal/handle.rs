@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_channel::Sender;
 use flotilla_types::{LogId, LogIndex, RaftGroupId, Term};
 
 use super::chain::{Chain, FILE_BYTES_MIN};
 use super::format::page_up;
 use super::group::{Group, GroupIndex, Latest};
 use super::mutation::{Change, Done, Mutation, Unsent, entry_bytes};
+use super::queue::{QueueSender, queue};
 use super::recovery::recover;
 use super::shared::{FailureCallback, Shared};
 use super::spares::Spares;
@@ -35,7 +35,7 @@ const MUTATION_BYTES_MAX: u64 = 1 << 30;
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
     pub(super) shared: Arc<Shared>,
-    queue: Sender<Mutation>,
+    queue: QueueSender,
 }
 
 impl Journal {
@@ -67,11 +67,7 @@ impl Journal {
             .collect();
         let shared = Shared::new(config, (disk, clock), spares, (groups, chain.files));
         let shared = Arc::new(shared);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "an append must not wait; bytes are bounded where requests are admitted"
-        )]
-        let (queue, mutations) = crossbeam_channel::unbounded();
+        let (queue, mutations) = queue();
         let is_fresh = chain.end.current.is_none();
         let end = Chain::new(Arc::clone(&shared), chain.end);
         let mut writer = Writer::new(Arc::clone(&shared), mutations, end);
@@ -378,11 +374,11 @@ impl Journal {
             change,
             done: Done::new(done),
         };
-        let unsent = self.queue.send(mutation).err();
+        let unsent = self.queue.send(mutation);
         if unsent.is_some() {
             self.shared.stop_waiting(false);
         }
-        Unsent(unsent.map(crossbeam_channel::SendError::into_inner))
+        Unsent(unsent)
     }
 
     fn look<T>(

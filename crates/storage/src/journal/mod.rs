@@ -40,6 +40,7 @@ mod model;
 mod mutation;
 #[cfg(test)]
 mod past;
+mod queue;
 mod read;
 mod recovery;
 mod release;

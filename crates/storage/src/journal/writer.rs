@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use flotilla_types::{LogId, LogIndex, RaftGroupId, Term};
 
 use super::block::BlockBuilder;
@@ -16,6 +15,7 @@ use super::chain::Chain;
 use super::format::{FileSequence, FrameHeader, FrameKind, FrameRecord};
 use super::group::{Group, Latest, Place};
 use super::mutation::{Change, Done, Mutation, Released};
+use super::queue::{QueueReceiver, Received};
 use super::shared::Shared;
 use crate::entry::EntryKind;
 use crate::error::{IoFailure, StorageError};
@@ -32,7 +32,7 @@ const WATERMARK_DELAY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(super) shared: Arc<Shared>,
-    queue: Receiver<Mutation>,
+    queue: QueueReceiver,
     pub(super) chain: Chain,
     pub(super) block: BlockBuilder,
     batch: Vec<Mutation>,
@@ -60,7 +60,7 @@ pub(super) struct CopyRequest {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, queue: Receiver<Mutation>, chain: Chain) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, queue: QueueReceiver, chain: Chain) -> Self {
         Self {
             cache: CacheBudget::new(shared.config.cache_bytes),
             shared,
@@ -78,17 +78,11 @@ impl Writer {
     /// watermark whenever the queue has been empty for a moment.
     pub(crate) fn run(mut self) {
         while !matches!(self.state, State::Closed) {
-            let first = if self.owes_watermark {
-                self.queue.recv_timeout(WATERMARK_DELAY)
-            } else {
-                self.queue
-                    .recv()
-                    .map_err(|_| RecvTimeoutError::Disconnected)
-            };
-            match first {
-                Ok(first) => self.process(first),
-                Err(RecvTimeoutError::Timeout) => self.write_watermark(),
-                Err(RecvTimeoutError::Disconnected) => {
+            let limit = self.owes_watermark.then_some(WATERMARK_DELAY);
+            match self.queue.receive(limit) {
+                Received::Mutation(first) => self.process(first),
+                Received::Nothing => self.write_watermark(),
+                Received::End => {
                     self.write_watermark();
                     return;
                 }
@@ -98,12 +92,12 @@ impl Writer {
 
     /// Makes durable what is queued now, with one write and one sync. Returns whether anything was.
     pub(crate) fn run_once(&mut self) -> bool {
-        match self.queue.try_recv() {
-            Ok(first) => {
+        match self.queue.take() {
+            Some(first) => {
                 self.process(first);
                 true
             }
-            Err(_) => false,
+            None => false,
         }
     }
 
@@ -162,11 +156,7 @@ impl Writer {
             bytes += mutation.change.bytes();
             self.batch.push(mutation);
             let is_full = bytes >= WRITE_BYTES_MAX || self.batch.len() >= WRITE_MUTATIONS_MAX;
-            next = if is_full {
-                None
-            } else {
-                self.queue.try_recv().ok()
-            };
+            next = if is_full { None } else { self.queue.take() };
         }
         None
     }
