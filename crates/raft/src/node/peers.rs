@@ -61,6 +61,12 @@ impl RaftNode {
         self.links.connect_to(address).await.ok()
     }
 
+    /// The other nodes of the cluster, whether or not they can be reached.
+    pub fn known_peers(&self) -> Vec<NodeId> {
+        let links = self.links.all().into_iter();
+        links.map(|link| link.peer).collect()
+    }
+
     /// The peers whose links are up.
     pub fn connected_peers(&self) -> Vec<NodeId> {
         let links = self.links.all().into_iter();

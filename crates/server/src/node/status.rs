@@ -21,8 +21,6 @@ pub(super) struct Status {
     node: NodeId,
     cluster: ClusterId,
     cluster_name: String,
-    /// The nodes that the cluster was born with.
-    nodes: usize,
     started: Instant,
     phase: RwLock<Phase>,
 }
@@ -47,7 +45,6 @@ impl Status {
             node: config.node,
             cluster: config.cluster.id,
             cluster_name: config.cluster.name.clone(),
-            nodes: config.cluster.nodes.len(),
             started: Instant::now(),
             phase: RwLock::new(Phase::Starting("reading settings")),
         }
@@ -88,7 +85,10 @@ impl Status {
             check_sealing(parts.storage.sealing_trouble()),
             check_journal(parts.storage.stalled_for()),
             check_replicas(&parts.raft.parked_replicas()),
-            check_peers(parts.raft.connected_peers().len(), self.nodes),
+            check_peers(
+                parts.raft.connected_peers().len(),
+                parts.raft.known_peers().len(),
+            ),
             check_metadata(leader, self.node),
         ];
         (not_ready, checks)
@@ -186,11 +186,13 @@ fn check_replicas(parked: &[RaftGroupId]) -> Check {
 }
 
 /// `nodes` counts this one too, as does the majority.
-fn check_peers(connected: usize, nodes: usize) -> Check {
+fn check_peers(connected: usize, known: usize) -> Check {
+    let nodes = known + 1;
     let up = (connected + 1).min(nodes);
     let outcome = if up == nodes {
         CheckOutcome::Healthy
-    } else if up > nodes / 2 {
+    } else if connected > 0 {
+        // Whether those who are missing make a majority depends on which they are: `metadata` tells.
         CheckOutcome::Degraded
     } else {
         CheckOutcome::Unhealthy
@@ -220,12 +222,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_without_a_majority_is_unhealthy() {
-        assert_eq!(check_peers(2, 3).outcome, CheckOutcome::Healthy);
-        assert_eq!(check_peers(1, 3).outcome, CheckOutcome::Degraded);
-        assert_eq!(check_peers(0, 3).outcome, CheckOutcome::Unhealthy);
-        assert_eq!(check_peers(0, 1).outcome, CheckOutcome::Healthy);
+    fn a_node_that_reaches_nobody_is_unhealthy() {
+        assert_eq!(check_peers(2, 2).outcome, CheckOutcome::Healthy);
+        assert_eq!(check_peers(2, 6).outcome, CheckOutcome::Degraded);
+        assert_eq!(check_peers(1, 2).outcome, CheckOutcome::Degraded);
         assert_eq!(check_peers(0, 2).outcome, CheckOutcome::Unhealthy);
+        assert_eq!(check_peers(0, 0).outcome, CheckOutcome::Healthy);
+        assert_eq!(check_peers(0, 1).outcome, CheckOutcome::Unhealthy);
     }
 
     #[test]
