@@ -8,9 +8,9 @@ pub const TOPIC_PARTITIONS_MAX: u32 = 4_096;
 pub const REPLICATION_FACTOR_MAX: u32 = 7;
 /// Replicas of a partition unless its topic says otherwise, where there are as many nodes.
 pub const REPLICATION_FACTOR_DEFAULT: u32 = 3;
-/// Most replicas that are placed on one node. Every one of them beats and wakes up by itself, so more
-/// leave no time for the work.
-pub const NODE_REPLICAS_MAX: u32 = 1_500;
+/// Most replicas that are placed on one node. One in which nothing happens takes memory and no time, and
+/// a start opens them all.
+pub const NODE_REPLICAS_MAX: u32 = 4_000;
 /// Most topics in one list, describe or metadata request.
 pub const TOPICS_PER_REQUEST_MAX: usize = 1_000;
 

@@ -4,6 +4,7 @@ use flotilla_protocol::{ApiError, v1};
 use flotilla_state::metadata::{
     MetadataChange, MetadataCommand, MetadataOutcome, MetadataState, NodeDuty,
 };
+use flotilla_types::limits::NODE_REPLICAS_MAX;
 use flotilla_types::{ErrorCode, Lineage, NodeAddresses, NodeId, Timestamp, TopicName};
 use proptest::prelude::*;
 
@@ -223,7 +224,7 @@ fn prune_deletes_what_is_not_named_and_not_protected() {
 fn topics_that_go_make_room_for_those_that_come() {
     let mut state = cluster();
     let mut large = spec("large");
-    large.partitions = Some(1_500);
+    large.partitions = Some(NODE_REPLICAS_MAX);
     apply(&mut state, &[large.clone()], &KEEP).unwrap();
     large.name = "another".to_owned();
     let error = refusal(&state, &[large.clone()]);
