@@ -22,8 +22,9 @@ pub struct RaftConfig {
     /// How long nothing must happen in a group before its timers stand still. Milliseconds; default
     /// 5,000. `None` keeps all timers running.
     pub quiesce_after_ms: Option<u64>,
-    /// How fast this node sends entries that it has to read from disk to followers that catch up, all
-    /// groups together. Bytes per second; 0 is without a limit; default 50,331,648.
+    /// How fast this node sends entries that it has to read from disk to followers that catch up, at
+    /// the most and all groups together; down to a sixth of it while the node is overloaded, and always
+    /// twice what the node takes in. Bytes per second; 0 is without a limit; default 50,331,648.
     pub catch_up_bytes_per_second: u64,
 }
 

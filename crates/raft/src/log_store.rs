@@ -20,6 +20,8 @@ use crate::type_config::{CommittedLeaderId, Entry, RaftLogId, TypeConfig, Vote};
 
 /// Bytes of entries that one replication request carries.
 const REPLICATION_BYTES_MAX: usize = 1 << 20;
+/// The same for what has to be read from disk: small, so that nobody waits long behind it.
+const CATCH_UP_BYTES_MAX: usize = 256 << 10;
 /// Bytes of entries that are read ahead of the state machine.
 const APPLY_BYTES_MAX: usize = 4 << 20;
 
@@ -180,7 +182,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
         if let Some(entries) = self.read_cached(&range, REPLICATION_BYTES_MAX) {
             return entries;
         }
-        let entries = self.read_stored(range, REPLICATION_BYTES_MAX).await?;
+        let entries = self.read_stored(range, CATCH_UP_BYTES_MAX).await?;
         let bytes = entries.iter().map(payload_bytes).sum();
         self.catch_up.take(bytes).await;
         Ok(entries)
@@ -279,7 +281,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + Send,
         I::IntoIter: Send,
     {
-        let entries = entries.into_iter().map(|entry| to_stored(&entry)).collect();
+        let entries: Vec<_> = entries.into_iter().map(|entry| to_stored(&entry)).collect();
+        let bytes = entries.iter().map(|entry| entry.payload.len()).sum();
+        self.catch_up.note_intake(bytes);
         self.log.append(
             entries,
             Box::new(move |result| callback.io_completed(result.map_err(io::Error::other))),

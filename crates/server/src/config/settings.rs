@@ -160,9 +160,11 @@ settings! {
 
     RAFT_CATCH_UP_BYTES_PER_SECOND: Number = Number::bytes(0, TIB),
         "raft.catch_up_bytes_per_second", default Some("50331648"),
-        "How fast this node sends what it has to read from disk to replicas that catch up, of all \
-         partitions together; 0 is without a limit. Slower leaves more of the disk and the network \
-         to producers and consumers while replicas move.";
+        "How fast this node sends what it has to read from disk to replicas that catch up, at the \
+         most and of all partitions together; 0 is without a limit. A node that has more to do than \
+         it can goes down to a sixth of that by itself, but never below twice what it takes in. \
+         Slower leaves more of the disk and the network to producers and consumers while replicas \
+         move.";
 
     BROKER_PRODUCE_BYTES_IN_FLIGHT_MAX: Number = Number::bytes(16 * MIB, TIB),
         "broker.produce_bytes_in_flight_max", default Some("268435456"),
