@@ -250,9 +250,11 @@ pub(crate) async fn read(
         Some(cursor) if cursor.offset == offset => cursor.index,
         _ => find(log, cell, offset).await.map_err(ReadError::Storage)?,
     };
-    while index <= applied && !scan.is_full() {
+    while index <= applied && !scan.is_nearly_full() {
         let range = index..applied.next();
-        let wanted = bytes_max.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        // No more than is missing: what does not fit would be read for nothing.
+        let missing = bytes_max.saturating_sub(scan.bytes);
+        let wanted = missing.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
         let entries = read_entries(log, range, wanted).await;
         let entries = match entries {
             Ok(entries) => entries,
@@ -344,13 +346,19 @@ impl Scan {
         Self {
             batches: Vec::new(),
             bytes: 0,
-            bytes_max,
+            // At least one batch, whatever was asked for.
+            bytes_max: bytes_max.max(1),
             next_offset: offset,
         }
     }
 
     fn is_full(&self) -> bool {
         self.bytes >= self.bytes_max
+    }
+
+    /// Reading on for what is left would mostly find a batch that is larger.
+    fn is_nearly_full(&self) -> bool {
+        self.bytes > self.bytes_max / 4 * 3
     }
 
     fn take(&mut self, entry: &LogEntry) -> Result<(), ReadError> {

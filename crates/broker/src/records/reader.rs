@@ -1,7 +1,8 @@
 //! Reads a partition's replica on this node, answer by answer, as the client takes them.
 //!
-//! Nothing is read ahead: an answer is made when HTTP/2 has room for it, so a client that stops
-//! reading costs one answer.
+//! An answer is made when HTTP/2 has room for it. While it is on its way, the next ones are read ahead if
+//! the client is far from the end of the log, so that the disk, the network and the client work at the
+//! same time. A client that stops reading costs a few answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,9 @@ use flotilla_protocol::{ApiError, Pieces, v1};
 use flotilla_raft::{Batches, Cursor, Partition};
 use flotilla_types::{ErrorCode, Offset, RecordBatch};
 use futures::Stream;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
 use super::fetch_request::FetchOptions;
@@ -20,6 +23,11 @@ use crate::router::Located;
 
 /// How long this replica may lack what the leader has.
 const LAG_LIMIT: Duration = Duration::from_secs(10);
+
+/// Answers that are read before HTTP/2 has room for them, beside the one that is being read: two, but one
+/// if the client asks for large ones.
+const READS_AHEAD: usize = 2;
+const READS_AHEAD_BYTES: usize = 4 << 20;
 
 /// The part of the log that a fetch begins with.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +56,8 @@ pub(crate) struct Reader {
     located: Located,
     position: Offset,
     cursor: Option<Cursor>,
+    /// What comes at the position and after it, if that is being read already.
+    ahead: Option<Ahead>,
     end: End,
     /// Where the log goes to, whether or not this replica has it already.
     log_end: Offset,
@@ -56,6 +66,14 @@ pub(crate) struct Reader {
     records_left: Option<u64>,
     from_log_start: bool,
     answered: bool,
+}
+
+/// Reading that goes on before anybody asks for it.
+struct Ahead {
+    /// Where what comes next begins.
+    position: Offset,
+    reads: mpsc::Receiver<Batches>,
+    _task: AbortOnDropHandle<()>,
 }
 
 impl Reader {
@@ -72,6 +90,7 @@ impl Reader {
             located,
             position: span.start,
             cursor: None,
+            ahead: None,
             end: end_of(options, span),
             log_end: span.log_end,
             bytes_max: options.bytes_max,
@@ -197,10 +216,16 @@ impl Reader {
         if self.partition.high_watermark() <= self.position || self.is_complete() {
             return Ok(Pieces::new());
         }
-        let read = self
-            .partition
-            .read(self.position, self.cursor, self.bytes_max, log_start);
-        let mut read = read.await.map_err(errors::from_read)?;
+        let mut read = match self.take_ahead(log_start).await {
+            Some(read) => read,
+            None => {
+                let (position, cursor) = (self.position, self.cursor);
+                let read = self
+                    .partition
+                    .read(position, cursor, self.bytes_max, log_start);
+                read.await.map_err(errors::from_read)?
+            }
+        };
         if let Some(limit) = self.limit() {
             cut(&mut read, limit)?;
         }
@@ -212,7 +237,55 @@ impl Reader {
         self.cursor = read.cursor;
         let batches: Pieces = read.batches.into_iter().collect();
         self.node.meters.on_fetched(record_count, batches.len());
+        if self.ahead.is_none() && batches.len() >= self.bytes_max / 2 {
+            self.read_ahead(log_start);
+        }
         Ok(batches)
+    }
+
+    /// Begins to read what comes next, up to what is the end now. It ends early when a read fails: then
+    /// it is done again when its turn comes, so that the failure is one of that time.
+    fn read_ahead(&mut self, log_start: Offset) {
+        let high_watermark = self.partition.high_watermark();
+        let end = self.limit().unwrap_or(high_watermark).min(high_watermark);
+        if end <= self.position {
+            return;
+        }
+        let (partition, bytes_max) = (self.partition.clone(), self.bytes_max);
+        let (mut position, mut cursor) = (self.position, self.cursor);
+        let (output, reads) =
+            mpsc::channel((READS_AHEAD_BYTES / bytes_max.max(1)).clamp(1, READS_AHEAD));
+        let task = async move {
+            while position < end
+                && let Ok(read) = partition.read(position, cursor, bytes_max, log_start).await
+            {
+                (position, cursor) = (read.next_offset, read.cursor);
+                if output.send(read).await.is_err() {
+                    return;
+                }
+            }
+        };
+        self.ahead = Some(Ahead {
+            position: self.position,
+            reads,
+            _task: AbortOnDropHandle::new(tokio::spawn(task)),
+        });
+    }
+
+    /// What was read ahead, if it is what is wanted now.
+    async fn take_ahead(&mut self, log_start: Offset) -> Option<Batches> {
+        let ahead = self.ahead.as_mut()?;
+        let is_wanted = ahead.position == self.position && self.position >= log_start;
+        let read = if is_wanted {
+            ahead.reads.recv().await
+        } else {
+            None
+        };
+        match &read {
+            Some(read) => ahead.position = read.next_offset,
+            None => self.ahead = None,
+        }
+        read
     }
 
     /// No batch that begins here or behind it is wanted.
