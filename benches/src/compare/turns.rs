@@ -16,8 +16,8 @@ use crate::process::Process;
 use crate::report::Better;
 use crate::scratch::settle_disk;
 
-/// Cores that both clusters together may use at rest. RabbitMQ is never quite idle.
-const REST_CORES: f64 = 0.1;
+/// Cores that both clusters together may use at rest. JetStream and RabbitMQ are never quite idle.
+const REST_CORES: f64 = 0.2;
 const REST_TIME: Duration = Duration::from_millis(500);
 /// What still works by then works for good.
 const REST_LIMIT: Duration = Duration::from_secs(30);
@@ -166,7 +166,7 @@ impl<A: Peer, B: Peer> Turns<'_, A, B> {
 }
 
 impl<A: Replayable, B: Replayable> Turns<'_, A, B> {
-    /// Both logs are written once, and read again and again.
+    /// Both logs are written once, read once as a warm-up, and then again and again.
     pub(super) async fn replay(&mut self) -> Result<()> {
         let ours = self.log_name(System::Flotilla, 0);
         let theirs = self.log_name(self.comparison.peer, 0);
@@ -189,7 +189,7 @@ impl<A: Replayable, B: Replayable> Turns<'_, A, B> {
         self.theirs.delete(&theirs).await
     }
 
-    async fn fill<P: Peer>(&self, peer: &P, log: &str) -> Result<()> {
+    async fn fill<P: Replayable>(&self, peer: &P, log: &str) -> Result<()> {
         peer.create(log).await?;
         let load = WriteLoad {
             record_bytes: self.comparison.row.record_bytes(),
@@ -198,6 +198,12 @@ impl<A: Replayable, B: Replayable> Turns<'_, A, B> {
             until: Until::Records(self.sizes.replayed_records),
         };
         write(peer.writer(log).await?, load).await?;
+        self.rest().await?;
+        let replayed = read(peer.reader(log).await?, self.sizes.replayed_records).await?;
+        phase(format_args!(
+            "compare: {log} for the first time: {:.0} MB/s",
+            replayed.mb_per_second()
+        ));
         Ok(())
     }
 
