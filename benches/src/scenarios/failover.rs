@@ -20,12 +20,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use flotilla_client::{
-    Client, ClientConfig, NewTopic, NodeId, PartitionIndex, ProducerConfig, TopicName,
+    Client, ClientConfig, ClusterDescription, NewTopic, NodeId, PartitionIndex, ProducerConfig,
+    TopicName,
 };
 use flotilla_tests::cluster::{Cluster, Node};
 use flotilla_tests::condition::until;
 use flotilla_tests::phase::phase;
-use flotilla_tests::replicas::has_caught_up;
 use futures::future::join;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
@@ -42,6 +42,8 @@ const PARTITION_COUNT: u32 = 12;
 const WATCH_TIME: Duration = Duration::from_secs(1);
 /// A cluster that is not whole and balanced by then has a fault.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(90);
+/// A replica that lacks no more is as good as the leader's.
+const LAG_ENTRIES_MAX: u64 = 64;
 
 pub(super) async fn run(context: &Context, args: &FailoverArgs) -> Result<Report> {
     let kill_count = context.common.or(args.kills, 20, 3);
@@ -143,8 +145,7 @@ async fn restore(client: &Client, topic: &TopicName, wanted: &Leaders, load: &St
         RECOVERY_LIMIT,
         async || {
             let cluster = client.admin().describe_cluster().await.ok()?;
-            let mut nodes = cluster.nodes.iter();
-            if !nodes.all(|node| has_caught_up(&cluster, topic, node.id)) {
+            if !is_whole(&cluster, topic) {
                 return None;
             }
             let mut partitions = cluster.partitions.iter();
@@ -186,6 +187,22 @@ async fn restore(client: &Client, topic: &TopicName, wanted: &Leaders, load: &St
         },
     )
     .await;
+}
+
+/// Every node is there, and its replicas lack next to nothing. Under load there is always something on its way.
+fn is_whole(cluster: &ClusterDescription, topic: &TopicName) -> bool {
+    let mut partitions = cluster.partitions.iter();
+    let mut nodes = cluster.nodes.iter();
+    nodes.all(|node| node.alive)
+        && partitions.all(|partition| {
+            let leader = partition.leader.map(|leader| leader.node);
+            let mut replicas = partition.replicas.iter();
+            partition.topic != *topic
+                || replicas.all(|replica| {
+                    let lag = replica.lag_entries;
+                    leader == Some(replica.node) || lag.is_some_and(|lag| lag <= LAG_ENTRIES_MAX)
+                })
+        })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
