@@ -35,20 +35,35 @@ pub fn leader_of(
 
 /// Whether `node` is up and has every entry of its replicas of the topic, as the leaders know it.
 pub fn has_caught_up(cluster: &ClusterDescription, topic: &TopicName, node: NodeId) -> bool {
+    is_near(cluster, topic, node, 0)
+}
+
+/// Whether `node` is up and no replica of the topic on it lacks more entries than that, as the leaders
+/// know it.
+pub fn is_near(
+    cluster: &ClusterDescription,
+    topic: &TopicName,
+    node: NodeId,
+    lag_entries_max: u64,
+) -> bool {
     let mut nodes = cluster.nodes.iter();
     let is_alive = nodes.any(|known| known.id == node && known.alive);
     let partitions = cluster.partitions.iter();
     let mut partitions = partitions.filter(|partition| partition.topic == *topic);
-    is_alive && partitions.all(|partition| has_everything(partition, node))
+    is_alive && partitions.all(|partition| {
+        let lag = lag_of(partition, node);
+        lag.is_some_and(|entries| entries <= lag_entries_max)
+    })
 }
 
-fn has_everything(partition: &PartitionDescription, node: NodeId) -> bool {
-    let Some(leader) = partition.leader else {
-        return false;
-    };
+/// What the node's replica lacks, if that is known. A node without one lacks nothing.
+fn lag_of(partition: &PartitionDescription, node: NodeId) -> Option<u64> {
+    let leader = partition.leader?;
     let mut replicas = partition.replicas.iter();
-    let own = replicas.find(|replica| replica.node == node);
-    own.is_none_or(|own| leader.node == node || own.lag_entries == Some(0))
+    match replicas.find(|replica| replica.node == node) {
+        Some(own) if leader.node != node => own.lag_entries,
+        _ => Some(0),
+    }
 }
 
 /// # Panics

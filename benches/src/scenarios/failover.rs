@@ -26,6 +26,7 @@ use flotilla_client::{
 use flotilla_tests::cluster::{Cluster, Node};
 use flotilla_tests::condition::until;
 use flotilla_tests::phase::phase;
+use flotilla_tests::replicas::is_near;
 use futures::future::join;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
@@ -191,18 +192,8 @@ async fn restore(client: &Client, topic: &TopicName, wanted: &Leaders, load: &St
 
 /// Every node is there, and its replicas lack next to nothing. Under load there is always something on its way.
 fn is_whole(cluster: &ClusterDescription, topic: &TopicName) -> bool {
-    let mut partitions = cluster.partitions.iter();
     let mut nodes = cluster.nodes.iter();
-    nodes.all(|node| node.alive)
-        && partitions.all(|partition| {
-            let leader = partition.leader.map(|leader| leader.node);
-            let mut replicas = partition.replicas.iter();
-            partition.topic != *topic
-                || replicas.all(|replica| {
-                    let lag = replica.lag_entries;
-                    leader == Some(replica.node) || lag.is_some_and(|lag| lag <= LAG_ENTRIES_MAX)
-                })
-        })
+    nodes.all(|node| is_near(cluster, topic, node.id, LAG_ENTRIES_MAX))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

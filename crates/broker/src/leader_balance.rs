@@ -18,8 +18,6 @@ use crate::node::Node;
 
 /// How long one transfer may take: writers wait meanwhile.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(2);
-/// A replica that lacks more entries than this has to catch up first.
-const ENTRIES_BEHIND_MAX: u64 = 64;
 
 /// Runs until the node stops.
 pub(crate) async fn run(node: Arc<Node>) {
@@ -98,13 +96,8 @@ fn transfers(node: &Node, stable: &BTreeSet<NodeId>) -> Vec<LeaderTransfer> {
 }
 
 fn is_ready(led: &Led, to: NodeId) -> bool {
-    let progress = led.progress();
-    let behind = progress
-        .iter()
-        .find(|replica| replica.node == to && replica.is_voter);
-    behind
-        .and_then(|replica| replica.entries_behind)
-        .is_some_and(|entries| entries <= ENTRIES_BEHIND_MAX)
+    let mut progress = led.progress().into_iter();
+    progress.any(|replica| replica.node == to && replica.is_voter && replica.has_caught_up())
 }
 
 #[cfg(test)]

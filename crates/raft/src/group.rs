@@ -37,6 +37,14 @@ pub struct ReplicaProgress {
     pub entries_behind: Option<u64>,
 }
 
+impl ReplicaProgress {
+    /// Whether it lacks next to nothing.
+    pub fn has_caught_up(&self) -> bool {
+        self.entries_behind
+            .is_some_and(|entries| entries <= ENTRIES_BEHIND_MAX)
+    }
+}
+
 /// Why a proposal was not applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
@@ -266,6 +274,13 @@ impl Group {
             .collect()
     }
 
+    /// Whether this node and those that fulfil the condition are a majority of the voters.
+    pub(crate) fn is_majority(&self, mut has: impl FnMut(NodeId) -> bool) -> bool {
+        let voters = self.voters();
+        let with = voters.iter().filter(|voter| **voter == self.node || has(**voter));
+        2 * with.count() > voters.len()
+    }
+
     /// How far the followers are, if this node leads.
     pub(crate) fn progress(&self) -> Vec<ReplicaProgress> {
         let metrics = self.raft.metrics();
@@ -288,10 +303,7 @@ impl Group {
     /// Whether a follower lacks next to nothing, if this node leads.
     pub(crate) fn has_caught_up(&self, replica: NodeId) -> bool {
         let mut progress = self.progress().into_iter();
-        let known = progress.find(|known| known.node == replica);
-        known
-            .and_then(|known| known.entries_behind)
-            .is_some_and(|entries| entries <= ENTRIES_BEHIND_MAX)
+        progress.any(|known| known.node == replica && known.has_caught_up())
     }
 
     /// What stopped the group, if it has stopped on its own.

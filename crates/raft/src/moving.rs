@@ -21,6 +21,7 @@ use crate::coordinator::Coordinator;
 use crate::groups::Replica;
 use crate::metadata::Metadata;
 use crate::partition::Partition;
+use crate::standing::ENTRIES_BEHIND_MAX;
 use crate::type_config::StoredMembership;
 
 /// How long handing over a leadership may take.
@@ -179,9 +180,9 @@ impl Replica {
         if !is_joint {
             let new = wanted.voters.iter();
             let new = new.filter(|node| !lasting.contains(&node.get()));
-            let (is_ready, step) = self.wait_for(new.copied().collect());
-            if !is_ready {
-                return step;
+            let entries_behind = self.entries_behind(new.copied());
+            if entries_behind.is_none_or(|entries| entries > ENTRIES_BEHIND_MAX) {
+                return MoveStep::Moving { entries_behind };
             }
         }
         // Whoever leads must be among those who vote afterwards.
@@ -210,18 +211,13 @@ impl Replica {
         MoveStep::CHANGED
     }
 
-    /// Whether all of these have caught up, and what there is to say if not.
-    fn wait_for(&self, new: Vec<NodeId>) -> (bool, MoveStep) {
-        let group = self.group();
-        let is_ready = new.iter().all(|node| group.has_caught_up(*node));
-        let progress = group.progress();
-        let behind = new.iter().map(|node| {
-            let known = progress.iter().find(|known| known.node == *node);
-            known.and_then(|known| known.entries_behind)
-        });
-        let behind: Option<Vec<u64>> = behind.collect();
-        let entries_behind = behind.map(|all| all.into_iter().max().unwrap_or(0));
-        (is_ready, MoveStep::Moving { entries_behind })
+    /// What the last of these lacks, if each has ever answered.
+    fn entries_behind(&self, mut replicas: impl Iterator<Item = NodeId>) -> Option<u64> {
+        let progress = self.group().progress();
+        replicas.try_fold(0, |most, replica| {
+            let known = progress.iter().find(|known| known.node == replica)?;
+            Some(most.max(known.entries_behind?))
+        })
     }
 
     async fn hand_over(&self, preferred: &[NodeId], heirs: &BTreeSet<u64>) {

@@ -8,6 +8,7 @@
 //! the node takes in, even if that is more than the most: whoever catches up shall come to an end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -33,6 +34,8 @@ const INTAKE_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Pace {
     /// Bytes per second at the most. Zero is without a limit.
     most: u64,
+    /// What all groups of the node have appended.
+    taken_in: Arc<AtomicU64>,
     state: Arc<Mutex<State>>,
 }
 
@@ -45,11 +48,12 @@ struct State {
     intake: Intake,
 }
 
-/// What all groups of the node append.
+/// How much the node takes in.
 struct Intake {
     /// Bytes per second, of the interval before this one.
     rate: f64,
-    bytes: u64,
+    /// What had been appended when this interval began.
+    bytes_before: u64,
     since: Instant,
 }
 
@@ -62,21 +66,20 @@ impl Pace {
             cut_at: None,
             intake: Intake {
                 rate: 0.0,
-                bytes: 0,
+                bytes_before: 0,
                 since: Instant::now(),
             },
         };
         Self {
             most: bytes_per_second,
+            taken_in: Arc::default(),
             state: Arc::new(Mutex::new(state)),
         }
     }
 
     /// The node has taken in so many bytes.
     pub(crate) fn note_intake(&self, bytes: usize) {
-        if self.most > 0 {
-            self.state.lock().intake.note(bytes, Instant::now());
-        }
+        self.taken_in.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Waits until `bytes` may go.
@@ -107,19 +110,19 @@ impl Pace {
             state.rate /= 2.0;
             state.cut_at = Some(now);
         }
-        state.intake.note(0, now);
+        let taken_in = self.taken_in.load(Ordering::Relaxed);
+        state.intake.observe(taken_in, now);
         let (most, enough) = (self.most as f64, 2.0 * state.intake.rate);
         state.rate = state.rate.min(most).max(most / RANGE).max(enough);
     }
 }
 
 impl Intake {
-    fn note(&mut self, bytes: usize, now: Instant) {
-        self.bytes += bytes as u64;
+    fn observe(&mut self, bytes: u64, now: Instant) {
         let elapsed = now.saturating_duration_since(self.since);
         if elapsed >= INTAKE_INTERVAL {
-            self.rate = self.bytes as f64 / elapsed.as_secs_f64();
-            (self.bytes, self.since) = (0, now);
+            self.rate = (bytes - self.bytes_before) as f64 / elapsed.as_secs_f64();
+            (self.bytes_before, self.since) = (bytes, now);
         }
     }
 }

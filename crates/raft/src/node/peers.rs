@@ -103,10 +103,8 @@ impl RaftNode {
                 true => self.answering_peers(),
                 false => self.connected_peers(),
             };
-            let voters = group.voters();
-            let is_heard = |voter: &&NodeId| **voter == self.node || heard.contains(voter);
-            let heard_count = voters.iter().filter(is_heard).count();
-            is_heard(&leader) && 2 * heard_count > voters.len()
+            let hears_leader = *leader == self.node || heard.contains(leader);
+            hears_leader && group.is_majority(|voter| heard.contains(&voter))
         });
         Some(leadership)
     }

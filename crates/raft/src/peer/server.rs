@@ -331,14 +331,11 @@ impl Connection {
             return None;
         }
         let leader = group.leadership().leader?;
+        let is_answering = |node| self.links.is_answering(node, self.silence_limit);
         let is_there = if leader == group.node {
-            let voters = group.voters();
-            let is_answering = |voter: &&NodeId| {
-                **voter == group.node || self.links.is_answering(**voter, self.silence_limit)
-            };
-            2 * voters.iter().filter(is_answering).count() > voters.len()
+            group.is_majority(is_answering)
         } else {
-            self.links.is_answering(leader, self.silence_limit)
+            is_answering(leader)
         };
         is_there.then(|| VoteResponse::new(group.vote(), None, false))
     }
