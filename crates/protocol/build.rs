@@ -29,7 +29,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_transport(false)
         .codec_path("crate::codec::RoomyCodec")
         .extern_path(".flotilla.v1.FetchResponse", "crate::bulk::FetchResponse")
-        .extern_path(".flotilla.internal.v1.Frame", "crate::bulk::Frame")
         .compile_fds(protox::compile(FILES, [PROTO_ROOT])?)?;
 
     let public_api = protox::compile(&FILES[..PUBLIC_FILES], [PROTO_ROOT])?;

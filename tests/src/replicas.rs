@@ -50,10 +50,11 @@ pub fn is_near(
     let is_alive = nodes.any(|known| known.id == node && known.alive);
     let partitions = cluster.partitions.iter();
     let mut partitions = partitions.filter(|partition| partition.topic == *topic);
-    is_alive && partitions.all(|partition| {
-        let lag = lag_of(partition, node);
-        lag.is_some_and(|entries| entries <= lag_entries_max)
-    })
+    is_alive
+        && partitions.all(|partition| {
+            let lag = lag_of(partition, node);
+            lag.is_some_and(|entries| entries <= lag_entries_max)
+        })
 }
 
 /// What the node's replica lacks, if that is known. A node without one lacks nothing.

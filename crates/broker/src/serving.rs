@@ -83,7 +83,6 @@ pub(crate) fn peer_routes(node: &Arc<Node>) -> Routes {
             MetadataLinkServer::new(MetadataLinkService::new(node.clone()))
                 .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
         )
-        .add_service(node.raft.peer_service())
         .prepare()
 }
 

@@ -1,5 +1,5 @@
-//! The two messages that carry many bytes. They are written here and not generated, so that what they
-//! carry is copied once on its way out and not at all on its way in.
+//! The message that carries many bytes. It is written here and not generated, so that what it carries is
+//! copied once on its way out and not at all on its way in.
 
 use bytes::{Buf, BufMut};
 use prost::encoding::{self, DecodeContext, WireType};
@@ -75,39 +75,6 @@ impl FetchResponse {
             (4, self.next_offset),
             (5, self.start_offset),
         ]
-    }
-}
-
-/// `flotilla.internal.v1.Frame`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Frame {
-    pub body: Pieces,
-}
-
-impl Message for Frame {
-    fn encode_raw(&self, out: &mut impl BufMut) {
-        self.body.encode_field(1, out);
-    }
-
-    fn merge_field(
-        &mut self,
-        tag: u32,
-        wire_type: WireType,
-        input: &mut impl Buf,
-        context: DecodeContext,
-    ) -> Result<(), DecodeError> {
-        match tag {
-            1 => self.body.merge_field(wire_type, input, context),
-            _ => encoding::skip_field(wire_type, tag, input, context),
-        }
-    }
-
-    fn encoded_len(&self) -> usize {
-        self.body.encoded_field_len(1)
-    }
-
-    fn clear(&mut self) {
-        self.body.clear();
     }
 }
 
@@ -190,19 +157,5 @@ mod tests {
                 ("batches", 15),
             ]
         );
-    }
-
-    #[test]
-    fn a_frame_reads_what_it_writes() {
-        let frame = Frame {
-            body: [Bytes::from_static(b"head"), Bytes::from_static(b"body")]
-                .into_iter()
-                .collect(),
-        };
-        let bytes = frame.encode_to_vec();
-        assert_eq!(bytes.len(), frame.encoded_len());
-        let read = Frame::decode(&bytes[..]).unwrap();
-        assert_eq!(read.body.into_bytes(), b"headbody"[..]);
-        assert!(Frame::decode(&bytes[..bytes.len() - 1]).is_err());
     }
 }

@@ -51,8 +51,6 @@ pub mod internal {
         reason = "generated code"
     )]
     pub mod v1 {
-        pub use crate::bulk::Frame;
-
         tonic::include_proto!("flotilla.internal.v1");
     }
 }

@@ -49,10 +49,6 @@ impl Pieces {
         }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
-
     pub(crate) fn encode_field(&self, tag: u32, out: &mut impl BufMut) {
         if self.is_empty() {
             return;

@@ -12,9 +12,8 @@ use flotilla_types::{
 };
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
-use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::{GroupKind, GroupSpec, Opened, Partition, RaftConfig, RaftNode, TcpConnector};
 
@@ -96,10 +95,15 @@ impl Cluster {
         for (peer, address) in self.addresses.iter().enumerate() {
             node.set_peer(NodeId::new(peer as u64 + 1), &address.to_string(), None);
         }
-        let serving = tonic::transport::Server::builder()
-            .add_service(node.peer_service())
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        let server = tokio::spawn(async move { serving.await.unwrap() });
+        let peers = node.peer_server();
+        let server = tokio::spawn(async move {
+            let mut links = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let peers = peers.clone();
+                links.spawn(async move { peers.serve(stream).await });
+            }
+        });
         Running {
             node,
             storage,

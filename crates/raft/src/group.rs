@@ -277,7 +277,9 @@ impl Group {
     /// Whether this node and those that fulfil the condition are a majority of the voters.
     pub(crate) fn is_majority(&self, mut has: impl FnMut(NodeId) -> bool) -> bool {
         let voters = self.voters();
-        let with = voters.iter().filter(|voter| **voter == self.node || has(**voter));
+        let with = voters
+            .iter()
+            .filter(|voter| **voter == self.node || has(**voter));
         2 * with.count() > voters.len()
     }
 

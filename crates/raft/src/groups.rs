@@ -9,7 +9,7 @@ use crate::coordinator::Coordinator;
 use crate::group::Group;
 use crate::metadata::Metadata;
 use crate::partition::Partition;
-use crate::type_config::{Raft, StoredMembership};
+use crate::type_config::StoredMembership;
 
 /// One replica of this node.
 #[derive(Clone)]
@@ -68,13 +68,6 @@ impl GroupTable {
 
     pub(crate) fn get(&self, id: RaftGroupId) -> Option<Replica> {
         self.replicas.read().get(&id).cloned()
-    }
-
-    pub(crate) fn raft(&self, id: RaftGroupId) -> Option<Raft> {
-        let replicas = self.replicas.read();
-        replicas
-            .get(&id)
-            .map(|replica| replica.group().raft.clone())
     }
 
     pub(crate) fn all(&self) -> Vec<Replica> {

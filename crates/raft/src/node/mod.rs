@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flotilla_protocol::internal::v1::peer_link_server::PeerLinkServer;
 use flotilla_storage::{Storage, StorageError};
 use flotilla_types::{Lineage, NodeId, RaftGroupId};
 use parking_lot::Mutex;
@@ -27,7 +26,7 @@ use crate::machine::{CoordinatorCell, Machine, MetadataCell, PartitionCell, Stat
 use crate::metadata::Metadata;
 use crate::pace::Pace;
 use crate::partition::Partition;
-use crate::peer::{Connector, Credentials, Links, NetworkFactory, PeerService};
+use crate::peer::{Connector, Credentials, Links, NetworkFactory, PeerServer};
 use crate::type_config::Raft;
 
 /// How long one group may take to cut its log.
@@ -155,16 +154,15 @@ impl RaftNode {
         self.node
     }
 
-    /// The service that other nodes call.
-    pub fn peer_service(&self) -> PeerLinkServer<PeerService> {
-        PeerService::new(
+    /// What serves the links of other nodes.
+    pub fn peer_server(&self) -> PeerServer {
+        PeerServer::new(
             self.groups.clone(),
             self.links.clone(),
             self.credentials.clone(),
             self.config.silence_limit(),
             self.closing.clone(),
         )
-        .into_server()
     }
 
     /// The starts of this node that the cluster may know.

@@ -1,15 +1,20 @@
 //! How a node reaches another: a seam, so that a simulation can put its own network here.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
 use flotilla_types::limits::{
     GRPC_CONNECTION_WINDOW_BYTES, GRPC_FRAME_BYTES, GRPC_STREAM_WINDOW_BYTES,
 };
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint, Error};
 
-type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Channel, ConnectError>> + Send + 'a>>;
+use super::wire::PeerStream;
+
+type Connecting<'a, C> = Pin<Box<dyn Future<Output = Result<C, ConnectError>> + Send + 'a>>;
 
 /// Why no connection came about.
 #[derive(Debug, thiserror::Error)]
@@ -18,12 +23,17 @@ pub enum ConnectError {
     Address { address: String, source: Error },
     #[error("cannot connect to {address}")]
     Connect { address: String, source: Error },
+    #[error("cannot open a link to {address}")]
+    Dial { address: String, source: io::Error },
 }
 
 /// Opens connections to other nodes.
 pub trait Connector: Send + Sync + 'static {
-    /// A new connection to `address`, a `host:port`.
-    fn connect<'a>(&'a self, address: &'a str) -> Connecting<'a>;
+    /// A new connection to `address`, a `host:port`, for frames.
+    fn dial<'a>(&'a self, address: &'a str) -> Connecting<'a, Box<dyn PeerStream>>;
+
+    /// A new connection to `address` for calls.
+    fn connect<'a>(&'a self, address: &'a str) -> Connecting<'a, Channel>;
 }
 
 /// Connections over TCP.
@@ -41,7 +51,21 @@ impl Default for TcpConnector {
 }
 
 impl Connector for TcpConnector {
-    fn connect<'a>(&'a self, address: &'a str) -> Connecting<'a> {
+    fn dial<'a>(&'a self, address: &'a str) -> Connecting<'a, Box<dyn PeerStream>> {
+        Box::pin(async move {
+            let failed = |source| ConnectError::Dial {
+                address: address.to_owned(),
+                source,
+            };
+            let connected = timeout(self.timeout, TcpStream::connect(address)).await;
+            let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            let stream = connected.map_err(failed)?;
+            stream.set_nodelay(true).map_err(failed)?;
+            Ok(Box::new(stream) as Box<dyn PeerStream>)
+        })
+    }
+
+    fn connect<'a>(&'a self, address: &'a str) -> Connecting<'a, Channel> {
         Box::pin(async move {
             let uri = format!("http://{address}");
             let endpoint = Endpoint::from_shared(uri).map_err(|source| ConnectError::Address {

@@ -1,4 +1,4 @@
-//! The frames that share a stream between two nodes.
+//! The frames that share a connection between two nodes.
 //!
 //! ```text
 //! 0        4      5        9        17          25
@@ -6,17 +6,13 @@
 //! u32      u8     u32      id u64   stream u64  (length bytes)
 //! ```
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use flotilla_protocol::Pieces;
 use flotilla_types::RaftGroupId;
 
 use crate::codec::DecodeError;
 
-const HEADER_BYTES: usize = 25;
-/// A smaller piece is copied rather than kept apart.
-const PIECE_BYTES_MIN: usize = 1 << 10;
-/// Largest frame body, which leaves room for one entry of the largest size and its surroundings.
-const BODY_BYTES_MAX: usize = flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX - (64 << 10);
+pub(crate) const HEADER_BYTES: usize = 25;
 
 /// What a frame carries. The numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +32,26 @@ pub(crate) enum FrameKind {
     Ping = 9,
     /// The sender leads groups that it claims to be quiet.
     Quiesce = 10,
+    /// Who speaks: the first frame in each direction.
+    Hello = 11,
+    /// Instead of a greeting: why the peer is not talked to. Nothing comes after it.
+    Farewell = 12,
+    /// A snapshot begins: what it is.
+    SnapshotHead = 13,
+    /// A part of its image.
+    SnapshotPiece = 14,
+    /// It is complete. The answer is the verdict.
+    SnapshotEnd = 15,
+    /// An append without entries: only what is committed by now.
+    Commit = 16,
 }
 
 impl FrameKind {
+    /// Whether it may wait for others to share a write with.
+    pub(crate) const fn can_wait(self) -> bool {
+        matches!(self, Self::Heartbeat | Self::Commit)
+    }
+
     fn decode(value: u8) -> Result<Self, DecodeError> {
         Ok(match value {
             1 => Self::Heartbeat,
@@ -51,6 +64,12 @@ impl FrameKind {
             8 => Self::Readmit,
             9 => Self::Ping,
             10 => Self::Quiesce,
+            11 => Self::Hello,
+            12 => Self::Farewell,
+            13 => Self::SnapshotHead,
+            14 => Self::SnapshotPiece,
+            15 => Self::SnapshotEnd,
+            16 => Self::Commit,
             _ => {
                 return Err(DecodeError::Unknown {
                     what: "the kind of a frame",
@@ -70,139 +89,88 @@ pub(crate) struct Frame<B = Bytes> {
     pub(crate) request: u64,
     /// Which run of appends an append belongs to: entries of an abandoned run are dropped.
     pub(crate) append_stream: u64,
+    /// It need not be sent at once. The other side is not told: the kind of a request says it.
+    pub(crate) can_wait: bool,
     pub(crate) body: B,
 }
 
 /// A frame to be sent.
 pub(crate) type OutgoingFrame = Frame<Pieces>;
 
+/// A frame whose body is still to come.
+pub(crate) struct Header {
+    frame: Frame<()>,
+    pub(crate) body_bytes: usize,
+}
+
+impl Header {
+    /// `bytes` hold all of it.
+    pub(crate) fn decode(bytes: &mut impl Buf) -> Result<Self, DecodeError> {
+        let body_bytes = bytes.get_u32() as usize;
+        let kind = FrameKind::decode(bytes.get_u8())?;
+        let frame = Frame {
+            kind,
+            group: RaftGroupId::new(bytes.get_u32()),
+            request: bytes.get_u64(),
+            append_stream: bytes.get_u64(),
+            can_wait: kind.can_wait(),
+            body: (),
+        };
+        Ok(Self { frame, body_bytes })
+    }
+
+    pub(crate) fn with_body(self, body: Bytes) -> Frame {
+        self.frame.with(body)
+    }
+}
+
+impl<B> Frame<B> {
+    fn with<Other>(&self, body: Other) -> Frame<Other> {
+        Frame {
+            kind: self.kind,
+            group: self.group,
+            request: self.request,
+            append_stream: self.append_stream,
+            can_wait: self.can_wait,
+            body,
+        }
+    }
+}
+
 impl Frame {
     pub(crate) fn reply_to(&self, body: Bytes) -> OutgoingFrame {
         Frame {
             kind: FrameKind::Reply,
-            group: self.group,
-            request: self.request,
-            append_stream: self.append_stream,
-            body: body.into(),
+            // A leader may wait for its lease.
+            can_wait: self.kind == FrameKind::Commit,
+            ..self.with(body.into())
         }
     }
 
-    /// Cuts the next frame off a message, or says that the message is used up.
-    pub(crate) fn decode(message: &mut Bytes) -> Result<Option<Self>, DecodeError> {
-        if message.is_empty() {
-            return Ok(None);
-        }
-        let truncated = DecodeError::Truncated { what: "a frame" };
-        if message.len() < HEADER_BYTES {
-            return Err(truncated);
-        }
-        let length = message.get_u32() as usize;
-        let kind = FrameKind::decode(message.get_u8())?;
-        let group = RaftGroupId::new(message.get_u32());
-        let request = message.get_u64();
-        let append_stream = message.get_u64();
-        if length > BODY_BYTES_MAX || message.len() < length {
-            return Err(truncated);
-        }
-        Ok(Some(Self {
-            kind,
-            group,
-            request,
-            append_stream,
-            body: message.split_to(length),
-        }))
+    /// Where its answer has to go.
+    pub(crate) fn address(&self) -> Self {
+        self.with(Bytes::new())
     }
 }
 
 impl OutgoingFrame {
-    /// Heartbeats, and the answers to them, may wait for others to share a message with.
-    pub(crate) fn can_wait(&self) -> bool {
-        self.kind == FrameKind::Heartbeat
-    }
-}
-
-/// Frames that share a message. What is small is copied together, and what is large stays where it is.
-#[derive(Default)]
-pub(crate) struct Message {
-    pieces: Pieces,
-    bytes: usize,
-    /// The end of the message, which grows.
-    small: BytesMut,
-}
-
-impl Message {
-    pub(crate) fn push(&mut self, frame: OutgoingFrame) {
-        let body_bytes = frame.body.len();
-        self.bytes += HEADER_BYTES + body_bytes;
-        self.small.reserve(HEADER_BYTES);
-        self.small.put_u32(body_bytes as u32);
-        self.small.put_u8(frame.kind as u8);
-        self.small.put_u32(frame.group.get());
-        self.small.put_u64(frame.request);
-        self.small.put_u64(frame.append_stream);
-        for piece in frame.body.iter() {
-            if piece.len() < PIECE_BYTES_MIN {
-                self.small.extend_from_slice(piece);
-            } else {
-                self.pieces.push(self.small.split().freeze());
-                self.pieces.push(piece.clone());
-            }
-        }
-    }
-
-    pub(crate) const fn len(&self) -> usize {
-        self.bytes
-    }
-
-    pub(crate) fn finish(mut self) -> Pieces {
-        self.pieces.push(self.small.freeze());
-        self.pieces
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame<B: From<Bytes>>(request: u64, body: &[u8]) -> Frame<B> {
+    /// One that concerns no group and asks for nothing.
+    pub(crate) fn notice(kind: FrameKind, body: impl Into<Pieces>) -> Self {
         Frame {
-            kind: FrameKind::Append,
-            group: RaftGroupId::new(7),
-            request,
-            append_stream: 3,
-            body: Bytes::copy_from_slice(body).into(),
+            kind,
+            group: RaftGroupId::METADATA,
+            request: 0,
+            append_stream: 0,
+            can_wait: false,
+            body: body.into(),
         }
     }
 
-    fn message(bodies: &[&[u8]]) -> Bytes {
-        let mut message = Message::default();
-        for (request, body) in (1..).zip(bodies) {
-            message.push(frame(request, body));
-        }
-        let length = message.len();
-        let bytes = message.finish().into_bytes();
-        assert_eq!(bytes.len(), length);
-        bytes
-    }
-
-    #[test]
-    fn many_frames_share_a_message() {
-        let large = vec![7; 3 * PIECE_BYTES_MIN];
-        let mut message = message(&[b"one", &large, b"", &large, b"end"]);
-        for (request, body) in (1..).zip([&b"one"[..], &large, b"", &large, b"end"]) {
-            assert_eq!(Frame::decode(&mut message), Ok(Some(frame(request, body))));
-        }
-        assert_eq!(Frame::decode(&mut message), Ok(None));
-    }
-
-    #[test]
-    fn a_cut_or_unknown_frame_is_an_error() {
-        let message = message(&[b"one"]);
-        for length in 1..message.len() {
-            assert!(Frame::decode(&mut message.slice(..length)).is_err());
-        }
-        let mut unknown = message.to_vec();
-        unknown[4] = 99;
-        assert!(Frame::decode(&mut unknown.into()).is_err());
+    pub(crate) fn put_header(&self, out: &mut impl BufMut) {
+        out.put_u32(self.body.len() as u32);
+        out.put_u8(self.kind as u8);
+        out.put_u32(self.group.get());
+        out.put_u64(self.request);
+        out.put_u64(self.append_stream);
     }
 }

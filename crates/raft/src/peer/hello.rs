@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-use flotilla_protocol::internal::{Hello, v1};
+use bytes::{BufMut, Bytes, BytesMut};
+use flotilla_protocol::internal::Hello;
 use flotilla_types::{ClusterId, Incarnation, Lineage, NodeId};
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tonic::{Code, Status};
 
-const FORMAT_VERSION: u32 = 1;
-/// How a greeting ends of a node that must not take part. Nothing else ends like this.
-const DISOWNED: Code = Code::PermissionDenied;
+use super::frame::{FrameKind, OutgoingFrame};
+use crate::codec::{DecodeError, FORMAT, Reader};
+
+const FORMAT_VERSION: u32 = 2;
 
 /// Who this node is, and what it knows of the others.
 pub(crate) struct Credentials {
@@ -75,10 +75,9 @@ impl Credentials {
     }
 
     /// Takes note of how a peer ended the greeting.
-    pub(crate) fn on_refused(&self, status: &Status) {
-        if status.code() == DISOWNED {
-            self.disowned
-                .send_replace(Some(status.message().to_owned()));
+    pub(crate) fn on_farewell(&self, farewell: &Farewell) {
+        if farewell.is_for_good {
+            self.disowned.send_replace(Some(farewell.reason.clone()));
         }
     }
 
@@ -97,16 +96,14 @@ impl Credentials {
         self.removed.lock().insert(node);
     }
 
-    pub(crate) fn hello(&self) -> v1::Frame {
+    pub(crate) fn hello(&self) -> OutgoingFrame {
         let hello = Hello {
             format_version: FORMAT_VERSION,
             cluster: self.cluster,
             node: self.node,
             lineage: self.lineage.clone(),
         };
-        v1::Frame {
-            body: hello.encode().into(),
-        }
+        OutgoingFrame::notice(FrameKind::Hello, hello.encode())
     }
 
     /// Accepts or refuses whoever sent this hello.
@@ -151,16 +148,42 @@ impl Credentials {
     }
 }
 
-impl From<HelloError> for Status {
-    fn from(error: HelloError) -> Self {
-        let code = match error {
-            HelloError::OtherPast { .. } | HelloError::Removed { .. } => DISOWNED,
-            HelloError::Unreadable
-            | HelloError::Version { .. }
-            | HelloError::Cluster { .. }
-            | HelloError::Node { .. } => Code::FailedPrecondition,
-        };
-        Self::new(code, error.to_string())
+/// What a node says that does not talk to its peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Farewell {
+    /// The peer must not take part any more.
+    is_for_good: bool,
+    pub(crate) reason: String,
+}
+
+impl Farewell {
+    pub(crate) fn encode(&self) -> OutgoingFrame {
+        let mut body = BytesMut::new();
+        body.put_u8(FORMAT);
+        body.put_u8(self.is_for_good.into());
+        body.put_slice(self.reason.as_bytes());
+        OutgoingFrame::notice(FrameKind::Farewell, body.freeze())
+    }
+
+    pub(crate) fn decode(body: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(body);
+        reader.version()?;
+        Ok(Self {
+            is_for_good: reader.bool("whether a farewell is for good")?,
+            reason: String::from_utf8_lossy(&reader.rest()).into_owned(),
+        })
+    }
+}
+
+impl From<&HelloError> for Farewell {
+    fn from(error: &HelloError) -> Self {
+        Self {
+            is_for_good: matches!(
+                error,
+                HelloError::OtherPast { .. } | HelloError::Removed { .. }
+            ),
+            reason: error.to_string(),
+        }
     }
 }
 
@@ -241,9 +264,12 @@ mod tests {
         let refused = there
             .check(wiped.hello().body.into_bytes(), None)
             .unwrap_err();
-        wiped.on_refused(&Status::failed_precondition("for another reason"));
+        wiped.on_farewell(&Farewell {
+            is_for_good: false,
+            reason: "for another reason".to_owned(),
+        });
         assert_eq!(*wiped.disowned().borrow(), None);
-        wiped.on_refused(&refused.clone().into());
+        wiped.on_farewell(&Farewell::from(&refused));
         assert_eq!(*wiped.disowned().borrow(), Some(refused.to_string()));
     }
 
@@ -257,7 +283,7 @@ mod tests {
             .check(peer.hello().body.into_bytes(), None)
             .unwrap_err();
         assert_eq!(refused, HelloError::Removed { node: PEER });
-        peer.on_refused(&refused.into());
+        peer.on_farewell(&Farewell::from(&refused));
         assert!(peer.disowned().borrow().is_some());
     }
 

@@ -1,49 +1,51 @@
-//! One long-lived stream to a peer, shared by all groups.
+//! One long-lived connection to a peer, shared by all groups.
 //!
 //! A task owns the connection: it connects, greets, sends what is queued and hands answers to who
 //! asked. When the connection breaks, everything that waits fails at once, and the task tries again
 //! for as long as the lane exists. Requests are bounded in bytes: who asks waits for room.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use flotilla_protocol::Pieces;
-use flotilla_protocol::internal::v1;
-use flotilla_protocol::internal::v1::peer_link_client::PeerLinkClient;
-use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
 use flotilla_types::{NodeId, RaftGroupId};
-use futures::{Stream, StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
-use tokio::time::timeout;
-use tonic::transport::Channel;
-use tonic::{Status, Streaming};
+use tokio::time::{Instant, MissedTickBehavior, Sleep, interval_at, sleep, timeout};
 
 use super::connector::{ConnectError, Connector};
-use super::frame::{Frame, FrameKind, Message, OutgoingFrame};
-use super::hello::{Credentials, HelloError};
+use super::frame::{Frame, FrameKind, OutgoingFrame};
+use super::hello::{Credentials, Farewell, HelloError};
+use super::wire::{self, Frames, Reader, SILENCE_MAX, SILENCE_USUAL, WireError, Writer};
 
 /// Requests that wait to be sent, beside their limit in bytes.
 const QUEUE_FRAMES_MAX: usize = 4_096;
 /// Bytes of unanswered requests to one peer.
 const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
-/// A message is sent once it holds this much, or once nothing else is queued.
-const MESSAGE_BYTES: usize = 256 << 10;
-/// How long a heartbeat waits for others to share its message with.
-const GATHERING: Duration = Duration::from_millis(3);
+/// Frames are written once they hold this much, or once nothing else is queued.
+const WRITE_BYTES: usize = 256 << 10;
+/// How long frames that can wait do so for others to share their write with: what is committed is news
+/// that the next entries bring, and a leader may need the answer to a heartbeat.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(5);
+const CONTROL_PATIENCE: Duration = Duration::from_millis(1);
 /// How long connecting and greeting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pauses between attempts to connect: short at first, for a peer that restarts.
 const RECONNECT_PAUSES_MS: [u64; 5] = [20, 50, 100, 200, 400];
 
-/// Which of a peer's two streams a lane is.
+/// Which of a peer's connections a lane is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LaneKind {
+    /// What is small and urgent.
     Control,
+    /// Log entries: large, so that they must not delay the control lane.
     Data,
+    /// One snapshot.
+    Snapshot,
 }
 
 /// Whether the peer can be reached.
@@ -87,6 +89,7 @@ struct Waiting {
 }
 
 /// What a lane's task needs to connect.
+#[derive(Clone)]
 pub(crate) struct Dialer {
     pub(crate) peer: NodeId,
     pub(crate) kind: LaneKind,
@@ -126,6 +129,12 @@ impl Lane {
         self.shared.state.subscribe()
     }
 
+    /// Waits until the peer can be reached.
+    pub(crate) async fn wait_up(&self) {
+        // The sender lives in the lane.
+        let _ = self.state().wait_for(|now| *now == LinkState::Up).await;
+    }
+
     /// Queues a request. It waits only for room.
     pub(crate) async fn send(
         &self,
@@ -160,6 +169,7 @@ impl Lane {
             group,
             request,
             append_stream,
+            can_wait: kind.can_wait(),
             body,
         };
         self.queue.send(frame).await.map_err(|_| not_connected())?;
@@ -191,6 +201,12 @@ impl Shared {
         }
     }
 
+    fn fail(&self, request: u64, peer: NodeId) {
+        if let Some(waiting) = self.waiting.lock().remove(&request) {
+            let _ = waiting.answer.send(Err(LaneError::Broken(peer)));
+        }
+    }
+
     fn fail_all(&self, peer: NodeId) {
         self.state.send_replace(LinkState::Down);
         let waiting = std::mem::take(&mut *self.waiting.lock());
@@ -207,24 +223,32 @@ async fn run(mut dialer: Dialer, mut queued: mpsc::Receiver<OutgoingFrame>, shar
     let mut refused: Option<HelloError> = None;
     while !queued.is_closed() {
         match timeout(CONNECT_TIMEOUT, open(&dialer)).await {
-            Ok(Ok((outgoing, answers))) => {
+            Ok(Ok(opened)) => {
                 attempt = 0;
                 refused = None;
                 tracing::debug!(peer = %dialer.peer, lane = ?dialer.kind, "link is up");
                 shared.state.send_replace(LinkState::Up);
-                let ended = serve(&mut queued, outgoing, answers, &shared).await;
+                let patience = match dialer.kind {
+                    LaneKind::Control => CONTROL_PATIENCE,
+                    LaneKind::Data | LaneKind::Snapshot => PATIENCE,
+                };
+                let gatherer = Gatherer::new(&mut queued, patience);
+                let ended = serve(gatherer, opened, &shared).await;
                 shared.fail_all(dialer.peer);
                 tracing::debug!(peer = %dialer.peer, lane = ?dialer.kind, ?ended, "link is down");
             }
             Ok(Err(error)) => {
                 tracing::debug!(peer = %dialer.peer, lane = ?dialer.kind, %error, "cannot connect");
                 match &error {
-                    OpenError::Call(status) => dialer.credentials.on_refused(status),
+                    OpenError::Refused(farewell) => dialer.credentials.on_farewell(farewell),
                     OpenError::Hello(reason) if refused.as_ref() != Some(reason) => {
                         tracing::error!(peer = %dialer.peer, %reason, "refusing a peer");
                         refused = Some(reason.clone());
                     }
-                    OpenError::Hello(_) | OpenError::Connect(_) | OpenError::NoHello => {}
+                    OpenError::Hello(_)
+                    | OpenError::Connect(_)
+                    | OpenError::Wire(_)
+                    | OpenError::NoHello => {}
                 }
                 let state = if error.is_refused() {
                     LinkState::Gone
@@ -238,26 +262,28 @@ async fn run(mut dialer: Dialer, mut queued: mpsc::Receiver<OutgoingFrame>, shar
                 shared.state.send_replace(LinkState::Down);
             }
         }
-        // Requests that were queued for the old connection failed with it.
-        while queued.try_recv().is_ok() {}
+        // They were queued for the old connection, and fail with it.
+        while let Ok(frame) = queued.try_recv() {
+            shared.fail(frame.request, dialer.peer);
+        }
         let pause = RECONNECT_PAUSES_MS[attempt.min(RECONNECT_PAUSES_MS.len() - 1)];
         attempt += 1;
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(pause)) => {}
+            () = sleep(Duration::from_millis(pause)) => {}
             changed = dialer.address.changed() => if changed.is_err() { return },
         }
     }
 }
-
-type Opened = (mpsc::Sender<v1::Frame>, Streaming<v1::Frame>);
 
 /// Why a link did not come up.
 #[derive(Debug, thiserror::Error)]
 enum OpenError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("{}", .0.message())]
-    Call(#[from] Status),
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error("{}", .0.reason)]
+    Refused(Farewell),
     #[error(transparent)]
     Hello(#[from] HelloError),
     #[error("the peer closed without a greeting")]
@@ -278,92 +304,112 @@ impl OpenError {
     }
 }
 
-async fn open(dialer: &Dialer) -> Result<Opened, OpenError> {
+async fn open(dialer: &Dialer) -> Result<(Reader, Writer), OpenError> {
     let address = dialer.address.borrow().clone();
-    let channel = dialer.connector.connect(&address).await?;
-    let mut client = client(channel);
-    let (outgoing, messages) = mpsc::channel(4);
-    let greeting = stream::iter([dialer.credentials.hello()]);
-    let outbound = greeting.chain(tokio_stream::wrappers::ReceiverStream::new(messages));
-    let response = match dialer.kind {
-        LaneKind::Control => client.control(outbound).await?,
-        LaneKind::Data => client.data(outbound).await?,
+    let stream = dialer.connector.dial(&address).await?;
+    let (mut reader, mut writer) = wire::split(stream, SILENCE_MAX);
+    let opening = writer.open(dialer.credentials.hello()).await;
+    opening.map_err(WireError::Io)?;
+    let answer = reader.greeting().await?.ok_or(OpenError::NoHello)?;
+    match answer.kind {
+        FrameKind::Hello => dialer.credentials.check(answer.body, Some(dialer.peer))?,
+        FrameKind::Farewell => {
+            let farewell = Farewell::decode(answer.body).map_err(WireError::Malformed)?;
+            return Err(OpenError::Refused(farewell));
+        }
+        _ => return Err(OpenError::NoHello),
     };
-    let mut answers = response.into_inner();
-    let hello = answers.message().await?;
-    let hello = hello.ok_or(OpenError::NoHello)?;
-    dialer
-        .credentials
-        .check(hello.body.into_bytes(), Some(dialer.peer))?;
-    Ok((outgoing, answers))
-}
-
-pub(crate) fn client(channel: Channel) -> PeerLinkClient<Channel> {
-    PeerLinkClient::new(channel)
-        .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(GRPC_MESSAGE_BYTES_MAX)
+    Ok((reader, writer))
 }
 
 /// Moves frames until either direction ends.
 async fn serve(
-    queued: &mut mpsc::Receiver<OutgoingFrame>,
-    outgoing: mpsc::Sender<v1::Frame>,
-    mut answers: Streaming<v1::Frame>,
+    mut queued: Gatherer<'_>,
+    (mut reader, mut writer): (Reader, Writer),
     shared: &Shared,
-) -> Option<Status> {
+) -> Result<(), WireError> {
     let sending = async {
-        let mut messages = std::pin::pin!(gather(queued));
-        while let Some(message) = messages.next().await {
-            if outgoing.send(message).await.is_err() {
-                return;
-            }
+        // A peer that is there answers, whatever its disk and its groups do.
+        let mut pings = interval_at(Instant::now() + SILENCE_USUAL, SILENCE_USUAL);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let frames = tokio::select! {
+                biased;
+                _ = pings.tick() => OutgoingFrame::notice(FrameKind::Ping, Bytes::new()).into(),
+                first = queued.first() => match first {
+                    Some(first) => queued.gather(first).await,
+                    None => return Ok(()),
+                },
+            };
+            writer.send(frames).await?;
         }
     };
     let receiving = async {
-        loop {
-            let mut message = match answers.message().await {
-                Ok(Some(message)) => message.body.into_bytes(),
-                Ok(None) => return None,
-                Err(status) => return Some(status),
-            };
-            loop {
-                match Frame::decode(&mut message) {
-                    Ok(Some(frame)) => shared.answer(frame),
-                    Ok(None) => break,
-                    Err(error) => return Some(Status::internal(error.to_string())),
-                }
-            }
+        while let Some(frame) = reader.next().await? {
+            shared.answer(frame);
         }
+        Ok(())
     };
     tokio::select! {
-        () = sending => None,
+        ended = sending => ended,
         ended = receiving => ended,
     }
 }
 
-/// Packs queued frames into messages.
-pub(crate) fn gather(
-    queued: &mut mpsc::Receiver<OutgoingFrame>,
-) -> impl Stream<Item = v1::Frame> + '_ {
-    stream::unfold(queued, |queued| async {
-        let first = queued.recv().await?;
-        let mut can_wait = first.can_wait();
-        let mut message = Message::default();
-        message.push(first);
-        loop {
-            while message.len() < MESSAGE_BYTES {
-                let Ok(frame) = queued.try_recv() else { break };
-                can_wait &= frame.can_wait();
-                message.push(frame);
-            }
-            if !can_wait {
-                break;
-            }
-            // Once only: what comes in while waiting is the last that this message takes.
-            can_wait = false;
-            tokio::time::sleep(GATHERING).await;
+/// Puts frames together that are written together.
+pub(crate) struct Gatherer<'q> {
+    queued: &'q mut mpsc::Receiver<OutgoingFrame>,
+    patience: Duration,
+    /// When frames that can wait have to go. It goes on running when they went before, with others:
+    /// a timer for each of them would cost more than the write that it saves.
+    timer: Pin<Box<Sleep>>,
+    is_waiting: bool,
+}
+
+impl<'q> Gatherer<'q> {
+    pub(crate) fn new(queued: &'q mut mpsc::Receiver<OutgoingFrame>, patience: Duration) -> Self {
+        Self {
+            queued,
+            patience,
+            timer: Box::pin(sleep(patience)),
+            is_waiting: false,
         }
-        let body = message.finish();
-        Some((v1::Frame { body }, queued))
-    })
+    }
+
+    /// The first frame of a write; `None` at the end. Nothing is lost if the wait is given up.
+    pub(crate) async fn first(&mut self) -> Option<OutgoingFrame> {
+        self.queued.recv().await
+    }
+
+    /// The frame and those that are queued behind it. As long as all of them can wait, more of them may
+    /// come.
+    pub(crate) async fn gather(&mut self, first: OutgoingFrame) -> Frames {
+        let mut can_wait = first.can_wait;
+        let mut frames = Frames::from(first);
+        while frames.len() < WRITE_BYTES {
+            let next = match self.queued.try_recv() {
+                Ok(frame) => Some(frame),
+                Err(_) if can_wait => self.wait().await,
+                Err(_) => None,
+            };
+            let Some(next) = next else { break };
+            can_wait &= next.can_wait;
+            frames.push(next);
+        }
+        frames
+    }
+
+    async fn wait(&mut self) -> Option<OutgoingFrame> {
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            self.timer.as_mut().reset(Instant::now() + self.patience);
+        }
+        tokio::select! {
+            biased;
+            next = self.queued.recv() => next,
+            () = &mut self.timer => {
+                self.is_waiting = false;
+                None
+            }
+        }
+    }
 }

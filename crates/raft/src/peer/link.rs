@@ -26,7 +26,7 @@ pub(crate) struct PeerLink {
     pub(crate) control: Lane,
     pub(crate) data: Lane,
     address: watch::Sender<String>,
-    connector: Arc<dyn Connector>,
+    dialer: Dialer,
     /// When the peer's process last answered a ping.
     heard_at: Mutex<Option<Instant>>,
 }
@@ -61,10 +61,15 @@ impl PeerLink {
         }
     }
 
-    /// A connection of its own, for a snapshot or for requests that are passed on.
+    /// A connection of its own, for requests that are passed on.
     pub(crate) async fn connect(&self) -> Result<Channel, ConnectError> {
         let address = self.address.borrow().clone();
-        self.connector.connect(&address).await
+        self.dialer.connector.connect(&address).await
+    }
+
+    /// A lane of its own, for a snapshot, and the future that serves it.
+    pub(crate) fn snapshot_lane(&self) -> (Lane, impl Future<Output = ()> + Send) {
+        Lane::new(self.dialer.clone())
     }
 
     /// Asks the peer, as a leader, for this node's replica of a group to leave or to come back.
@@ -136,6 +141,7 @@ impl Links {
         };
         let (control, control_task) = Lane::new(dialer(LaneKind::Control));
         let (data, data_task) = Lane::new(dialer(LaneKind::Data));
+        let dialer = dialer(LaneKind::Snapshot);
         inner.tasks.spawn(control_task);
         inner.tasks.spawn(data_task);
         let link = PeerLink {
@@ -143,7 +149,7 @@ impl Links {
             control,
             data,
             address: sender,
-            connector: self.connector.clone(),
+            dialer,
             heard_at: Mutex::new(None),
         };
         let link = Arc::new(link);

@@ -13,7 +13,7 @@ use openraft::raft::{
 use crate::codec::{DecodeError, FORMAT, Reader, Writer, from_stored, to_log_id, to_stored};
 use crate::quiescence::QuietClaim;
 use crate::standing::Standing;
-use crate::type_config::{RaftLogId, TypeConfig, Vote};
+use crate::type_config::{RaftLogId, SnapshotMeta, TypeConfig, Vote};
 
 type AppendRequest = AppendEntriesRequest<TypeConfig>;
 
@@ -29,6 +29,8 @@ pub(crate) enum Refusal {
     Stopped = 3,
     /// An entry's bytes do not match their checksum.
     Corrupt = 4,
+    /// The snapshot is larger than the node takes in.
+    TooLarge = 5,
 }
 
 /// What a node answers.
@@ -171,6 +173,27 @@ pub(crate) fn decode_transfer(
     Ok(TransferLeaderRequest::new(from, to, last_log_id))
 }
 
+pub(crate) fn encode_snapshot_head(vote: &Vote, meta: &SnapshotMeta) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u8(FORMAT);
+    out.put_vote(vote);
+    out.put_optional_log_id(meta.last_log_id.as_ref());
+    out.put_stored_membership(&meta.last_membership);
+    out.freeze()
+}
+
+pub(crate) fn decode_snapshot_head(body: Bytes) -> Result<(Vote, SnapshotMeta), DecodeError> {
+    let mut reader = Reader::new(body);
+    reader.version()?;
+    let vote = reader.vote()?;
+    let meta = SnapshotMeta {
+        last_log_id: reader.optional_log_id()?,
+        last_membership: reader.stored_membership()?,
+    };
+    reader.finish("a snapshot's description")?;
+    Ok((vote, meta))
+}
+
 pub(crate) fn encode_claims(claims: &[QuietClaim]) -> Bytes {
     let mut out = BytesMut::with_capacity(8 + 48 * claims.len());
     out.put_u8(FORMAT);
@@ -265,6 +288,7 @@ impl Reply {
                 2 => Refusal::StreamEnded,
                 3 => Refusal::Stopped,
                 4 => Refusal::Corrupt,
+                5 => Refusal::TooLarge,
                 value => {
                     return Err(DecodeError::Unknown {
                         what: "a refusal",

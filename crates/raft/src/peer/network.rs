@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use flotilla_protocol::internal::v1;
+use bytes::Bytes;
+use flotilla_protocol::Pieces;
 use flotilla_types::{NodeId, RaftGroupId};
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesOrdered};
@@ -26,10 +26,11 @@ use openraft::raft::{
 
 use super::frame::FrameKind;
 use super::hello::Credentials;
-use super::lane::{Lane, LaneError, client};
+use super::lane::{Lane, LaneError};
 use super::link::{Links, PeerLink};
-use super::message::{Reply, encode_append, encode_transfer, encode_vote_request};
-use crate::codec::{FORMAT, Writer};
+use super::message::{
+    Reply, encode_append, encode_snapshot_head, encode_transfer, encode_vote_request,
+};
 use crate::config::RaftConfig;
 use crate::type_config::{Snapshot, SnapshotData, TypeConfig, Vote};
 
@@ -39,8 +40,8 @@ type AppendResults<'s> = BoxStream<'s, Result<StreamAppendResult<TypeConfig>, Rp
 /// Replication requests of one group that may be unanswered, and their bytes.
 const WINDOW_REQUESTS: usize = 8;
 const WINDOW_BYTES: usize = 4 << 20;
-/// A snapshot travels in pieces of this size.
-pub(super) const SNAPSHOT_PIECE_BYTES: usize = 512 << 10;
+/// A snapshot travels in pieces of this size, each when the one before has arrived.
+const SNAPSHOT_PIECE_BYTES: usize = 4 << 20;
 /// Numbers every run of appends on this node.
 static NEXT_APPEND_STREAM: AtomicU64 = AtomicU64::new(1);
 
@@ -121,10 +122,21 @@ impl Network {
     /// One request on the control lane.
     async fn ask(&self, kind: FrameKind, body: Bytes, limit: Duration) -> Result<Reply, RpcError> {
         let link = self.link()?;
-        let answer = link.control.send(kind, self.group, 0, body).await;
+        self.ask_over(&link.control, kind, body, (RPCTypes::Vote, limit))
+            .await
+    }
+
+    async fn ask_over(
+        &self,
+        lane: &Lane,
+        kind: FrameKind,
+        body: impl Into<Pieces>,
+        (action, limit): (RPCTypes, Duration),
+    ) -> Result<Reply, RpcError> {
+        let answer = lane.send(kind, self.group, 0, body).await;
         let answer = answer.map_err(|error| unreachable(&error))?;
         let body = answer.within(limit).await;
-        let body = body.map_err(|error| self.rpc_error(error, RPCTypes::Vote, limit))?;
+        let body = body.map_err(|error| self.rpc_error(error, action, limit))?;
         Reply::decode(body).map_err(|error| RpcError::Network(NetworkError::new(&error)))
     }
 
@@ -301,9 +313,18 @@ where
         let body = encode_append(request);
         let bytes = body.len();
         self.window_bytes += bytes;
+        let kind = match self.kind {
+            // What is new in the metadata is waited for on every node.
+            FrameKind::Append
+                if request.entries.is_empty() && self.group != RaftGroupId::METADATA =>
+            {
+                FrameKind::Commit
+            }
+            kind => kind,
+        };
         let sent = self
             .lane()
-            .send(self.kind, self.group, self.append_stream, body)
+            .send(kind, self.group, self.append_stream, body)
             .await;
         let limit = self.limit;
         let peer = self.link.peer;
@@ -337,29 +358,24 @@ impl NetSnapshot<TypeConfig> for Network {
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let link = self.link()?;
-        let pieces = self.snapshot_pieces(vote, snapshot);
+        let limit = option.soft_ttl();
+        let (lane, serving) = link.snapshot_lane();
+        let network = &*self;
         let transfer = async move {
-            let channel = link.connect().await.map_err(|error| unreachable(&error))?;
-            let response = client(channel).snapshot(stream::iter(pieces)).await;
-            let body = response
-                .map_err(|error| unreachable(&error))?
-                .into_inner()
-                .body
-                .into_bytes();
-            match Reply::decode(body).map_err(|error| unreachable(&error))? {
-                Reply::HigherVote(vote) => Ok(SnapshotResponse::new(vote)),
-                other => Err(unexpected(&other)),
+            tokio::select! {
+                sent = network.send_snapshot(&lane, vote, snapshot, limit) => sent,
+                () = serving => Err(unreachable(&LaneError::NotConnected(network.target))),
             }
         };
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            result = tokio::time::timeout(option.soft_ttl(), transfer) => match result {
-                Ok(result) => result.map_err(|error: RpcError| error.into()),
+            result = tokio::time::timeout(limit, transfer) => match result {
+                Ok(result) => result.map_err(Into::into),
                 Err(_) => Err(StreamingError::Timeout(Timeout {
                     action: RPCTypes::InstallSnapshot,
                     id: self.credentials.node.get(),
                     target: self.target.get(),
-                    timeout: option.soft_ttl(),
+                    timeout: limit,
                 })),
             },
         }
@@ -367,25 +383,32 @@ impl NetSnapshot<TypeConfig> for Network {
 }
 
 impl Network {
-    /// A greeting, the description of the snapshot, and its image in pieces.
-    fn snapshot_pieces(&self, vote: Vote, snapshot: Snapshot) -> Vec<v1::Frame> {
-        let mut head = BytesMut::new();
-        head.put_u8(FORMAT);
-        head.put_u32(self.group.get());
-        head.put_vote(&vote);
-        head.put_optional_log_id(snapshot.meta.last_log_id.as_ref());
-        head.put_stored_membership(&snapshot.meta.last_membership);
+    /// Says what it is, sends its image in pieces, and waits for the verdict.
+    async fn send_snapshot(
+        &self,
+        lane: &Lane,
+        vote: Vote,
+        snapshot: Snapshot,
+        limit: Duration,
+    ) -> Result<SnapshotResponse<TypeConfig>, RpcError> {
+        lane.wait_up().await;
+        let head = encode_snapshot_head(&vote, &snapshot.meta);
         let mut image = snapshot.snapshot.into_inner();
-        let mut pieces = vec![
-            self.credentials.hello(),
-            v1::Frame {
-                body: head.freeze().into(),
-            },
-        ];
-        while !image.is_empty() {
-            let piece = image.split_to(image.len().min(SNAPSHOT_PIECE_BYTES));
-            pieces.push(v1::Frame { body: piece.into() });
+        let mut part = (FrameKind::SnapshotHead, head);
+        loop {
+            let (kind, body) = part;
+            let timing = (RPCTypes::InstallSnapshot, limit);
+            let reply = self.ask_over(lane, kind, body, timing).await?;
+            part = match reply {
+                Reply::HigherVote(vote) => return Ok(SnapshotResponse::new(vote)),
+                Reply::Here if kind == FrameKind::SnapshotEnd => return Err(unexpected(&reply)),
+                Reply::Here if image.is_empty() => (FrameKind::SnapshotEnd, Bytes::new()),
+                Reply::Here => {
+                    let piece_bytes = image.len().min(SNAPSHOT_PIECE_BYTES);
+                    (FrameKind::SnapshotPiece, image.split_to(piece_bytes))
+                }
+                refused => return Err(unexpected(&refused)),
+            };
         }
-        pieces
     }
 }

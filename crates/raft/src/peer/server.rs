@@ -1,48 +1,48 @@
 //! The receiving end of the links.
 
 use std::collections::{HashMap, VecDeque};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use flotilla_protocol::internal::v1;
-use flotilla_protocol::internal::v1::peer_link_server::{PeerLink, PeerLinkServer};
-use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
+use flotilla_types::limits::NODE_REPLICAS_MAX;
 use flotilla_types::{NodeId, RaftGroupId};
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use openraft::raft::{AppendEntriesRequest, VoteResponse};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, Streaming};
 
 use super::frame::{Frame, FrameKind, OutgoingFrame};
-use super::hello::Credentials;
-use super::lane::gather;
+use super::hello::{Credentials, Farewell};
+use super::lane::{Gatherer, PATIENCE};
 use super::link::Links;
 use super::message::{
-    Refusal, Reply, decode_append, decode_claims, decode_transfer, decode_vote_request,
-    heartbeat_reply, verify_batches,
+    Refusal, Reply, decode_append, decode_claims, decode_snapshot_head, decode_transfer,
+    decode_vote_request, heartbeat_reply, verify_batches,
 };
-use crate::codec::{DecodeError, Reader};
+use super::wire::{self, PREFACE, PeerStream, Reader, SILENCE_MAX, WireError, Writer};
+use crate::codec::DecodeError;
 use crate::group::Group;
 use crate::groups::{GroupTable, Replica};
-use crate::type_config::{Snapshot, SnapshotData, SnapshotMeta, TypeConfig};
+use crate::type_config::{Snapshot, SnapshotData, SnapshotMeta, TypeConfig, Vote};
 
-type Frames = Pin<Box<dyn Stream<Item = Result<v1::Frame, Status>> + Send>>;
-
-/// Answers that wait to be sent on one stream.
+/// Answers that wait to be sent on one connection.
 const ANSWERS_MAX: usize = 4_096;
 /// Appends of one group that wait for it: more than a sender's window, so that it never fills.
 const APPENDS_WAITING_MAX: usize = 64;
+/// What is being answered on one connection, beside the appends of all groups.
+const TASKS_MAX: usize = NODE_REPLICAS_MAX as usize + ANSWERS_MAX;
 /// Largest snapshot that is taken in, in bytes.
 const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+/// How long a peer may take to greet.
+const GREETING_LIMIT: Duration = Duration::from_secs(3);
 
 /// Serves the peers of this node.
 #[derive(Clone)]
-pub struct PeerService {
+pub struct PeerServer {
     groups: Arc<GroupTable>,
     links: Arc<Links>,
     credentials: Arc<Credentials>,
@@ -52,7 +52,7 @@ pub struct PeerService {
     closing: CancellationToken,
 }
 
-impl PeerService {
+impl PeerServer {
     pub(crate) fn new(
         groups: Arc<GroupTable>,
         links: Arc<Links>,
@@ -69,21 +69,40 @@ impl PeerService {
         }
     }
 
-    pub(crate) fn into_server(self) -> PeerLinkServer<Self> {
-        PeerLinkServer::new(self)
-            .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(GRPC_MESSAGE_BYTES_MAX)
+    /// Whether a connection that begins like this may be a peer's link. If not, it may be a call.
+    pub const fn begins_link(first_byte: u8) -> bool {
+        first_byte == PREFACE[0]
     }
 
-    async fn lane(
+    /// Serves the link of a peer until it ends.
+    pub async fn serve(&self, stream: impl PeerStream) {
+        self.closing.run_until_cancelled(self.run(stream)).await;
+    }
+
+    async fn run(&self, stream: impl PeerStream) {
+        let (mut reader, mut writer) = wire::split(Box::new(stream), SILENCE_MAX);
+        let greeting = timeout(GREETING_LIMIT, self.greet(&mut reader, &mut writer));
+        let peer = match greeting.await {
+            Ok(Ok(Some(peer))) => peer,
+            // Anybody may say anything here.
+            ended => return tracing::debug!(?ended, "a connection is no peer's"),
+        };
+        tracing::debug!(%peer, "a peer has connected");
+        match self.answer(peer, reader, writer).await {
+            Err(error @ (WireError::Malformed(_) | WireError::TooLong(_))) => {
+                tracing::error!(%peer, %error, "a peer sends what this node cannot read");
+            }
+            ended => tracing::debug!(%peer, ?ended, "the link of a peer has ended"),
+        }
+    }
+
+    async fn answer(
         &self,
-        request: Request<Streaming<v1::Frame>>,
-    ) -> Result<Response<Frames>, Status> {
-        let mut inbound = request.into_inner();
-        let hello = inbound.message().await?;
-        let hello = hello.ok_or_else(|| Status::invalid_argument("a greeting must come first"))?;
-        let peer = self.credentials.check(hello.body.into_bytes(), None)?;
-        let (answers, queued) = mpsc::channel(ANSWERS_MAX);
+        peer: NodeId,
+        reader: Reader,
+        mut writer: Writer,
+    ) -> Result<(), WireError> {
+        let (answers, mut queued) = mpsc::channel(ANSWERS_MAX);
         let connection = Connection {
             peer,
             groups: self.groups.clone(),
@@ -91,114 +110,56 @@ impl PeerService {
             silence_limit: self.silence_limit,
             answers,
             appends: HashMap::new(),
+            snapshot: None,
             tasks: JoinSet::new(),
             has_complained: false,
         };
-        let own_hello = futures::stream::iter([Ok(self.credentials.hello())]);
-        let closing = self.closing.clone();
-        let reading = async move {
-            let left = || Err(Status::unavailable("this node is leaving"));
-            let read = closing.run_until_cancelled(connection.run(inbound)).await;
-            read.unwrap_or_else(left)
-        };
-        let outbound = outbound(queued, reading);
-        tracing::debug!(%peer, "a peer has connected");
-        Ok(Response::new(Box::pin(own_hello.chain(outbound))))
-    }
-}
-
-/// The answers of a connection. Reading its requests is driven along, so that both end together and
-/// no task outlives the stream.
-fn outbound(
-    queued: mpsc::Receiver<OutgoingFrame>,
-    reading: impl Future<Output = Result<(), Status>> + Send + 'static,
-) -> impl Stream<Item = Result<v1::Frame, Status>> + Send {
-    let messages = futures::stream::unfold(queued, |mut queued| async move {
-        let message = {
-            let mut messages = std::pin::pin!(gather(&mut queued));
-            messages.next().await?
-        };
-        Some((Ok(message), queued))
-    });
-    let ended =
-        futures::stream::once(reading).filter_map(|result| async move { result.err().map(Err) });
-    // `messages` ends once reading has ended and dropped the last sender.
-    futures::stream::select(messages, ended)
-}
-
-#[tonic::async_trait]
-impl PeerLink for PeerService {
-    type ControlStream = Frames;
-    type DataStream = Frames;
-
-    async fn control(
-        &self,
-        request: Request<Streaming<v1::Frame>>,
-    ) -> Result<Response<Frames>, Status> {
-        self.lane(request).await
-    }
-
-    async fn data(
-        &self,
-        request: Request<Streaming<v1::Frame>>,
-    ) -> Result<Response<Frames>, Status> {
-        self.lane(request).await
-    }
-
-    async fn snapshot(
-        &self,
-        request: Request<Streaming<v1::Frame>>,
-    ) -> Result<Response<v1::Frame>, Status> {
-        let mut inbound = request.into_inner();
-        let missing = || Status::invalid_argument("the snapshot ends before its description");
-        let hello = inbound.message().await?.ok_or_else(missing)?;
-        self.credentials.check(hello.body.into_bytes(), None)?;
-        let head = inbound.message().await?.ok_or_else(missing)?;
-        let (group, vote, meta) = read_head(head.body.into_bytes()).map_err(malformed)?;
-        let mut image = BytesMut::new();
-        while let Some(piece) = inbound.message().await? {
-            let piece = piece.body.into_bytes();
-            if image.len() + piece.len() > SNAPSHOT_BYTES_MAX {
-                return Err(Status::resource_exhausted("the snapshot is too large"));
+        let mut queued = Gatherer::new(&mut queued, PATIENCE);
+        let answering = async {
+            while let Some(first) = queued.first().await {
+                let sending = writer.send(queued.gather(first).await);
+                // A peer that reads nothing is as good as silent.
+                timeout(SILENCE_MAX, sending)
+                    .await
+                    .map_err(|_| WireError::Silent)??;
             }
-            image.extend_from_slice(&piece);
-        }
-        let raft = self.groups.raft(group).ok_or_else(|| {
-            Status::unavailable(format!("this node holds no replica of raft group {group}"))
-        })?;
-        let snapshot = Snapshot {
-            meta,
-            snapshot: SnapshotData::new(image.freeze()),
+            Ok(())
         };
-        let installed = raft.install_full_snapshot(vote, snapshot).await;
-        let installed = installed.map_err(|error| Status::unavailable(error.to_string()))?;
-        let body = Reply::HigherVote(installed.vote).encode().into();
-        Ok(Response::new(v1::Frame { body }))
+        // No task outlives the connection.
+        tokio::select! {
+            ended = connection.run(reader) => ended,
+            ended = answering => ended,
+        }
+    }
+
+    /// Who has connected, unless it is nobody to talk to.
+    async fn greet(
+        &self,
+        reader: &mut Reader,
+        writer: &mut Writer,
+    ) -> Result<Option<NodeId>, WireError> {
+        if !reader.preface().await? {
+            return Ok(None);
+        }
+        let greeting = reader.greeting().await?;
+        let Some(greeting) = greeting.filter(|first| first.kind == FrameKind::Hello) else {
+            return Ok(None);
+        };
+        match self.credentials.check(greeting.body, None) {
+            Ok(peer) => {
+                writer.send(self.credentials.hello().into()).await?;
+                Ok(Some(peer))
+            }
+            Err(error) => {
+                tracing::debug!(%error, "refusing a peer");
+                writer.send(Farewell::from(&error).encode().into()).await?;
+                Ok(None)
+            }
+        }
     }
 }
 
-fn read_head(
-    body: bytes::Bytes,
-) -> Result<(RaftGroupId, crate::type_config::Vote, SnapshotMeta), DecodeError> {
-    let mut reader = Reader::new(body);
-    reader.version()?;
-    let group = RaftGroupId::new(reader.u32("a group")?);
-    let vote = reader.vote()?;
-    let last_log_id = reader.optional_log_id()?;
-    let last_membership = reader.stored_membership()?;
-    reader.finish("a snapshot's description")?;
-    let meta = SnapshotMeta {
-        last_log_id,
-        last_membership,
-    };
-    Ok((group, vote, meta))
-}
-
-fn malformed(error: DecodeError) -> Status {
-    Status::invalid_argument(error.to_string())
-}
-
-/// One stream of a peer: hands its requests to the groups and queues their answers.
+/// One connection of a peer: hands its requests to the groups and queues their answers.
 struct Connection {
     peer: NodeId,
     groups: Arc<GroupTable>,
@@ -206,6 +167,7 @@ struct Connection {
     silence_limit: Duration,
     answers: mpsc::Sender<OutgoingFrame>,
     appends: HashMap<RaftGroupId, AppendStream>,
+    snapshot: Option<ComingSnapshot>,
     /// What is being answered. It ends with the connection.
     tasks: JoinSet<()>,
     /// The log says already that the peer does not take its answers.
@@ -220,14 +182,22 @@ struct AppendStream {
     unanswered: Arc<Mutex<VecDeque<Frame>>>,
 }
 
+/// A snapshot of which not everything has come yet.
+struct ComingSnapshot {
+    group: RaftGroupId,
+    vote: Vote,
+    meta: SnapshotMeta,
+    image: BytesMut,
+}
+
 impl Connection {
-    async fn run(mut self, mut inbound: Streaming<v1::Frame>) -> Result<(), Status> {
-        while let Some(message) = inbound.message().await? {
-            let mut message = message.body.into_bytes();
-            while let Some(frame) = Frame::decode(&mut message).map_err(malformed)? {
-                self.on_frame(frame).map_err(malformed)?;
-            }
+    async fn run(mut self, mut reader: Reader) -> Result<(), WireError> {
+        while let Some(frame) = reader.next().await? {
+            self.on_frame(frame)?;
             while self.tasks.try_join_next().is_some() {}
+            while self.tasks.len() > TASKS_MAX {
+                self.tasks.join_next().await;
+            }
         }
         Ok(())
     }
@@ -247,7 +217,7 @@ impl Connection {
         };
         let group = replica.group().clone();
         match frame.kind {
-            FrameKind::Append => self.on_append(frame, group),
+            FrameKind::Append | FrameKind::Commit => self.on_append(frame, group),
             FrameKind::Heartbeat => {
                 let request = decode_append(frame.body.clone())?;
                 self.spawn_answer(frame, async move {
@@ -269,29 +239,27 @@ impl Connection {
                 Ok(())
             }
             FrameKind::PreVote => self.on_pre_vote(frame, group),
-            FrameKind::TransferLeader => {
-                let request = decode_transfer(frame.body.clone())?;
-                self.spawn_answer(frame, async move {
-                    let is_heir = *request.to_node_id() == group.node.get();
-                    let verdict = group.raft.handle_transfer_leader(request).await;
-                    // Another heir is about to ask for this replica's vote.
-                    if is_heir {
-                        group.wake();
-                    }
-                    match verdict {
-                        Ok(verdict) => Reply::Transferred(verdict.is_ok()),
-                        Err(_) => Reply::Refused(Refusal::Stopped),
-                    }
-                });
-                Ok(())
-            }
+            FrameKind::TransferLeader => self.on_transfer(frame, group),
             FrameKind::Expel | FrameKind::Readmit => {
                 self.on_standing(frame, replica);
                 Ok(())
             }
-            FrameKind::Ping | FrameKind::Quiesce | FrameKind::Reply => Err(DecodeError::Unknown {
-                what: "a frame that concerns no group",
-                value: frame.request,
+            FrameKind::SnapshotHead => self.on_snapshot_head(&frame),
+            FrameKind::SnapshotPiece => {
+                self.on_snapshot_piece(&frame);
+                Ok(())
+            }
+            FrameKind::SnapshotEnd => {
+                self.on_snapshot_end(frame, group);
+                Ok(())
+            }
+            FrameKind::Ping
+            | FrameKind::Quiesce
+            | FrameKind::Reply
+            | FrameKind::Hello
+            | FrameKind::Farewell => Err(DecodeError::Unknown {
+                what: "the kind of a request",
+                value: frame.kind as u64,
             }),
         }
     }
@@ -340,6 +308,69 @@ impl Connection {
         is_there.then(|| VoteResponse::new(group.vote(), None, false))
     }
 
+    fn on_transfer(&mut self, frame: Frame, group: Group) -> Result<(), DecodeError> {
+        let request = decode_transfer(frame.body.clone())?;
+        self.spawn_answer(frame, async move {
+            let is_heir = *request.to_node_id() == group.node.get();
+            let verdict = group.raft.handle_transfer_leader(request).await;
+            // Another heir is about to ask for this replica's vote.
+            if is_heir {
+                group.wake();
+            }
+            match verdict {
+                Ok(verdict) => Reply::Transferred(verdict.is_ok()),
+                Err(_) => Reply::Refused(Refusal::Stopped),
+            }
+        });
+        Ok(())
+    }
+
+    fn on_snapshot_head(&mut self, frame: &Frame) -> Result<(), DecodeError> {
+        let (vote, meta) = decode_snapshot_head(frame.body.clone())?;
+        self.snapshot = Some(ComingSnapshot {
+            group: frame.group,
+            vote,
+            meta,
+            image: BytesMut::new(),
+        });
+        self.answer(frame, &Reply::Here);
+        Ok(())
+    }
+
+    fn on_snapshot_piece(&mut self, frame: &Frame) {
+        let coming = self.snapshot.as_mut();
+        let Some(coming) = coming.filter(|coming| coming.group == frame.group) else {
+            return self.refuse(frame, Refusal::StreamEnded);
+        };
+        if coming.image.len() + frame.body.len() > SNAPSHOT_BYTES_MAX {
+            self.snapshot = None;
+            return self.refuse(frame, Refusal::TooLarge);
+        }
+        coming.image.extend_from_slice(&frame.body);
+        self.answer(frame, &Reply::Here);
+    }
+
+    fn on_snapshot_end(&mut self, frame: Frame, group: Group) {
+        let coming = self.snapshot.take();
+        let Some(coming) = coming.filter(|coming| coming.group == frame.group) else {
+            return self.refuse(&frame, Refusal::StreamEnded);
+        };
+        self.spawn_answer(frame, async move {
+            let snapshot = Snapshot {
+                meta: coming.meta,
+                snapshot: SnapshotData::new(coming.image.freeze()),
+            };
+            match group
+                .raft
+                .install_full_snapshot(coming.vote, snapshot)
+                .await
+            {
+                Ok(installed) => Reply::HigherVote(installed.vote),
+                Err(_) => Reply::Refused(Refusal::Stopped),
+            }
+        });
+    }
+
     /// A peer may only ask for its own replica.
     fn on_standing(&mut self, frame: Frame, replica: Replica) {
         // A node cannot do without the metadata, so it asks for no replacement of it.
@@ -376,10 +407,7 @@ impl Connection {
         }
         let mut unanswered = current.unanswered.lock();
         // The body is decoded; only the address of the answer is kept.
-        unanswered.push_back(Frame {
-            body: bytes::Bytes::new(),
-            ..frame
-        });
+        unanswered.push_back(frame.address());
         if current.requests.try_send(request).is_err() {
             let frame = unanswered.pop_back();
             drop(unanswered);
@@ -428,7 +456,7 @@ impl Connection {
     }
 
     fn spawn_answer(&mut self, frame: Frame, reply: impl Future<Output = Reply> + Send + 'static) {
-        let answers = self.answers.clone();
+        let (answers, frame) = (self.answers.clone(), frame.address());
         self.tasks.spawn(async move {
             let body = reply.await.encode();
             // The peer gives the request up when the connection is gone.

@@ -171,11 +171,11 @@ settings! {
         "Bytes of produce requests that the node holds before it answers OVERLOADED.";
     BROKER_CONNECTIONS_MAX: Number = Number::count(1, MIB), "broker.connections_max",
         default Some("4096"),
-        "gRPC connections that each of the ports for clients and for peers serves at a time. One \
-         more is refused with OVERLOADED.";
+        "Connections that each of the ports for clients and for peers serves at a time. One more is \
+         refused with OVERLOADED.";
     BROKER_HANDSHAKE_LIMIT_MS: Number = Number::milliseconds(10, HOUR_MS),
         "broker.handshake_limit_ms", default Some("10000"),
-        "How long a gRPC connection may take to say that it speaks HTTP/2.";
+        "How long a connection may take to say what it speaks.";
     BROKER_RETENTION_CHECK_MS: Number = Number::milliseconds(1, HOUR_MS),
         "broker.retention_check_ms", default Some("10000"),
         "How often the partitions that this node leads are checked for records that may go.";

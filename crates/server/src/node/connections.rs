@@ -34,6 +34,7 @@ pub(super) struct Connection {
     stream: TcpStream,
     /// What is missing of the client's first words, and until when.
     handshake: Option<Handshake>,
+    handshake_limit: Duration,
     _place: Place,
 }
 
@@ -88,7 +89,7 @@ impl Acceptor {
                     Err(_) => self.refuse(stream),
                 },
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a gRPC connection");
+                    tracing::warn!(%error, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -105,6 +106,7 @@ impl Acceptor {
                 bytes_missing: PREFACE_BYTES,
                 end: Box::pin(sleep(self.limits.handshake_limit)),
             }),
+            handshake_limit: self.limits.handshake_limit,
             _place: Place {
                 _slot: slot,
                 open: self.open.clone(),
@@ -123,6 +125,16 @@ impl Acceptor {
             let _ = timeout(REFUSAL_LIMIT, say_and_close(stream, &words)).await;
             drop(turn);
         });
+    }
+}
+
+impl Connection {
+    /// What the client says first, which is still to be read; `None` if it closes without a word.
+    pub(super) async fn first_byte(&self) -> io::Result<Option<u8>> {
+        let mut first = [0; 1];
+        let peeked = timeout(self.handshake_limit, self.stream.peek(&mut first)).await;
+        let length = peeked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        Ok((length > 0).then_some(first[0]))
     }
 }
 

@@ -1,17 +1,17 @@
 //! A gRPC server on one port, and how it ends.
 
+use std::io;
 use std::time::Duration;
 
 use flotilla_broker::explain_refusal;
-use tokio::net::TcpListener;
+use futures::Stream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tower::util::MapResponseLayer;
 
-use super::connections;
-use crate::config::ConnectionLimits;
+use super::connections::Connection;
 
 /// Serves until it is stopped.
 pub(super) struct GrpcPort {
@@ -25,10 +25,9 @@ impl GrpcPort {
         setting: &'static str,
         server: Server,
         routes: Routes,
-        (listener, limits): (TcpListener, ConnectionLimits),
+        incoming: impl Stream<Item = io::Result<Connection>> + Send + 'static,
     ) -> Self {
         let stop = CancellationToken::new();
-        let incoming = connections::accept(setting, listener, limits);
         let stopped = stop.clone().cancelled_owned();
         let router = server
             .layer(MapResponseLayer::new(explain_refusal))

@@ -15,6 +15,7 @@ mod error;
 mod grpc_port;
 mod open_files;
 mod orders;
+mod peer_links;
 mod ports;
 mod running;
 mod status;

@@ -12,15 +12,18 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::data_directory;
 use super::error::NodeError;
 use super::grpc_port::GrpcPort;
 use super::ports::ReservedPort;
 use super::status::{Parts, Status};
+use super::{connections, data_directory, peer_links};
 use crate::config::{ServerConfig, StopConfig};
 
 /// What the peers get to finish reading our last words.
 const PEER_LIMIT: Duration = Duration::from_millis(200);
+
+const CLIENT_PORT: &str = "listen.client";
+const PEER_PORT: &str = "listen.peer";
 
 pub(super) struct RunningNode {
     storage: Storage,
@@ -76,16 +79,19 @@ impl RunningNode {
         });
         Ok(Self {
             peer_port: GrpcPort::open(
-                "listen.peer",
+                PEER_PORT,
                 peer_server(),
                 broker.peer_routes(),
-                (peer_port.listen()?, config.connections),
+                peer_links::take_out(
+                    connections::accept(PEER_PORT, peer_port.listen()?, config.connections),
+                    raft.peer_server(),
+                ),
             ),
             client_port: GrpcPort::open(
-                "listen.client",
+                CLIENT_PORT,
                 public_server(),
                 broker.public_routes(),
-                (client_port.listen()?, config.connections),
+                connections::accept(CLIENT_PORT, client_port.listen()?, config.connections),
             ),
             storage,
             raft,
