@@ -11,7 +11,7 @@ pub struct Usage {
     pub leftover_bytes: u64,
     /// What the disk of the data directory can still take.
     pub disk_free_bytes: u64,
-    /// Written to the journal since the start, with framing.
+    /// Written to the journal since the start, with framing and with zeros ahead of small writes.
     pub journal_bytes_written: u64,
     /// Written to segments and leftovers since the start. With the line above and the bytes that
     /// were appended, this is the write amplification.

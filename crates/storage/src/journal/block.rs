@@ -16,7 +16,9 @@ use crate::disk::DiskFile;
 
 /// Payloads up to this size are copied: a slice of their own would cost the kernel more.
 const COPIED_BYTES_MAX: usize = 2_048;
-const ZEROS: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
+/// How many zeros may follow a block.
+pub(super) const AHEAD_BYTES: u64 = 64 << 10;
+static ZEROS: [u8; (AHEAD_BYTES + PAGE_BYTES) as usize] = [0; (AHEAD_BYTES + PAGE_BYTES) as usize];
 
 /// A write in the making.
 #[derive(Debug, Default)]
@@ -48,12 +50,12 @@ impl BlockBuilder {
         page_up(BLOCK_HEADER_BYTES as u64 + self.body_bytes)
     }
 
-    /// Encodes the block, writes it at `position`, appends where each frame went to `records`, and
-    /// starts over. The caller syncs.
+    /// Encodes the block, writes it at `position` with so many zeros behind it, appends where each
+    /// frame went to `records`, and starts over. The caller syncs.
     pub(crate) fn write(
         &mut self,
         file: &dyn DiskFile,
-        position: u64,
+        (position, ahead_bytes): (u64, u64),
         (generation, write): (Generation, WriteNumber),
         records: &mut Vec<FrameRecord>,
     ) -> io::Result<()> {
@@ -82,7 +84,8 @@ impl BlockBuilder {
             }
         }
         let padding = header.block_bytes() - BLOCK_HEADER_BYTES as u64 - self.body_bytes;
-        let outcome = file.write_all_at(position, &mut self.parts(padding as usize));
+        let zeros = (padding + ahead_bytes) as usize;
+        let outcome = file.write_all_at(position, &mut self.parts(zeros));
         self.clear();
         outcome
     }
@@ -95,7 +98,7 @@ impl BlockBuilder {
         self.body_bytes = 0;
     }
 
-    fn parts(&self, padding: usize) -> Vec<IoSlice<'_>> {
+    fn parts(&self, zeros: usize) -> Vec<IoSlice<'_>> {
         let mut parts = Vec::with_capacity(2 * self.large.len() + 2);
         let mut start = 0;
         for (end, payload) in &self.large {
@@ -104,7 +107,7 @@ impl BlockBuilder {
             start = *end;
         }
         parts.push(IoSlice::new(&self.buffer[start..]));
-        parts.push(IoSlice::new(&ZEROS[..padding]));
+        parts.push(IoSlice::new(&ZEROS[..zeros]));
         parts
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::block::BlockBuilder;
+use super::block::{AHEAD_BYTES, BlockBuilder};
 use super::file::JournalFileHandle;
 use super::format::{
     BLOCK_HEADER_BYTES, FileSequence, FrameRecord, Generation, PAGE_BYTES, WriteNumber,
@@ -11,6 +11,9 @@ use super::format::{
 };
 use super::shared::Shared;
 use crate::error::IoFailure;
+
+/// Zeros are written ahead of blocks up to this size.
+const SMALL_BLOCK_BYTES_MAX: u64 = AHEAD_BYTES / 4;
 
 /// The end of the chain, where writes go. Owned by the writer.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct CurrentFile {
     pub(crate) handle: Arc<JournalFileHandle>,
     /// Where the next block begins.
     pub(crate) position: u64,
+    /// Up to here the file was written before, in this life or an earlier one.
+    pub(crate) touched: u64,
     /// Every frame in the file, for its index.
     pub(crate) frames: Vec<FrameRecord>,
 }
@@ -66,15 +71,22 @@ impl Chain {
         let current = self.end.current.insert(current);
         let write = self.end.next_write;
         let first_frame = current.frames.len();
+        let ahead_bytes = current.ahead_bytes(block_bytes);
         let handle = &current.handle;
         let stamp = (handle.generation, write);
         block
-            .write(&*handle.file, current.position, stamp, &mut current.frames)
+            .write(
+                &*handle.file,
+                (current.position, ahead_bytes),
+                stamp,
+                &mut current.frames,
+            )
             .map_err(|error| IoFailure::new("write", &handle.path, error))?;
         handle.sync()?;
         current.position += block_bytes;
+        current.touched = current.touched.max(current.position + ahead_bytes);
         self.end.next_write = write.next();
-        self.shared.count_written(block_bytes);
+        self.shared.count_written(block_bytes + ahead_bytes);
         let frames = &current.frames[first_frame..];
         let mut files = self.shared.files.lock();
         files.record(handle.sequence, current.position, frames);
@@ -102,7 +114,7 @@ impl Chain {
         } else {
             spares.allocate(needed)?
         };
-        let handle = Arc::new(self.begin(sequence, &spare)?);
+        let handle = Arc::new(self.begin(sequence, &spare.path)?);
         self.shared.count_written(PAGE_BYTES);
         let mut files = self.shared.files.lock();
         files.insert(Arc::clone(&handle), PAGE_BYTES);
@@ -114,6 +126,7 @@ impl Chain {
         Ok(CurrentFile {
             handle,
             position: PAGE_BYTES,
+            touched: spare.touched,
             frames: Vec::new(),
         })
     }
@@ -155,6 +168,19 @@ impl CurrentFile {
     fn has_room(&self, block_bytes: u64, frame_count: usize) -> bool {
         let closing = closing_bytes(self.frames.len() + frame_count);
         self.position + block_bytes + closing <= self.handle.bytes
+    }
+
+    /// With how many zeros a block should be followed. A sync of what was never written before has to
+    /// note that it is now, which costs another two writes; so small blocks do that for those that
+    /// follow. Large ones cost less than zeros would.
+    fn ahead_bytes(&self, block_bytes: u64) -> u64 {
+        let end = self.position + block_bytes;
+        if block_bytes > SMALL_BLOCK_BYTES_MAX || end <= self.touched {
+            return 0;
+        }
+        // Files of tests are small, and shall have more than one such stretch, too.
+        let most = AHEAD_BYTES.min(page_up(self.handle.bytes / 8));
+        most.min(self.handle.bytes - end)
     }
 }
 

@@ -53,7 +53,9 @@ impl Journal {
         }
         let files = std::mem::take(&mut *released.lock());
         for file in &files {
-            let recycled = self.shared.spares.recycle(&file.path, file.bytes);
+            // It is full, but for what no block fitted into.
+            let spares = &self.shared.spares;
+            let recycled = spares.recycle(&file.path, file.bytes, file.bytes);
             recycled.map_err(|failure| {
                 // A later file must not go before this one: a gap in the chain means damage.
                 let error = StorageError::from(failure);

@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver;
 use flotilla_types::{LogId, LogIndex, RaftGroupId, Term};
 use parking_lot::Mutex;
 
+use super::format::{PAGE_BYTES, page_up};
 use super::rig::{FILE_BYTES, clock, config, entry, log_files};
 use super::{Journal, JournalConfig, Writer};
 use crate::clock::MonotonicClock;
@@ -91,6 +92,30 @@ fn entries_and_votes_are_readable_before_they_are_durable() {
     assert_eq!(outcomes.numbers(), [0, 1]);
     assert_eq!(outcomes.errors(), [] as [String; 0]);
     assert!(!writer.run_once());
+}
+
+#[test]
+fn small_writes_to_a_new_file_are_prepared_for_and_large_ones_are_not() {
+    let large_files = JournalConfig {
+        file_bytes: 1 << 20,
+        ..config()
+    };
+    let disk = Arc::new(SimDisk::new());
+    let (journal, mut writer, _) = Journal::open(large_files, disk, clock()).unwrap();
+    let mut numbers = 0..;
+    let mut write = |payload_bytes: usize| {
+        let before = journal.bytes_written();
+        let entry = entry(1, numbers.next().unwrap(), vec![1; payload_bytes]);
+        journal.append(GROUP, vec![entry], nothing());
+        assert!(writer.run_once());
+        journal.bytes_written() - before
+    };
+    let _begins_the_file = write(100);
+    let pages: Vec<u64> = (0..17).map(|_| write(100) / PAGE_BYTES).collect();
+    assert_eq!(pages, [vec![1; 16], vec![1 + 16]].concat());
+    for _ in 0..3 {
+        assert_eq!(write(100_000), page_up(100_000 + 100));
+    }
 }
 
 #[test]

@@ -143,6 +143,7 @@ impl RecoveredChain {
             current: Some(CurrentFile {
                 handle,
                 position: scan.position,
+                touched: scan.position,
                 frames: scan.frames,
             }),
             next_write: scan.next_write,
@@ -164,7 +165,7 @@ impl RecoveredChain {
         if was_written || (is_first && handle.sequence != FileSequence::FIRST) {
             return Err(handle.corruption(0, defect).into());
         }
-        spares.recycle(&handle.path, handle.bytes)?;
+        spares.recycle(&handle.path, handle.bytes, 0)?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! votes and small writes go on while the disk is full. In a file that was written before, a sync changes
 //! no metadata either and costs half as much, so released files are kept: the journal grows once to
 //! what it needs and stays there. A new file is not filled with zeros, which would write each of its
-//! bytes twice.
+//! bytes twice; where small blocks go, zeros are written a little ahead of them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,8 +30,15 @@ pub(crate) struct Spares {
 
 #[derive(Debug, Default)]
 struct State {
-    ready: Vec<PathBuf>,
+    ready: Vec<Spare>,
     next_number: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) path: PathBuf,
+    /// Up to here it was written before, for all that is known.
+    pub(crate) touched: u64,
 }
 
 impl Spares {
@@ -68,7 +75,7 @@ impl Spares {
     }
 
     /// A file of the usual size: one that is ready, else a new one.
-    pub(crate) fn take(&self) -> Result<PathBuf, IoFailure> {
+    pub(crate) fn take(&self) -> Result<Spare, IoFailure> {
         let ready = self.state.lock().ready.pop();
         ready.map_or_else(|| self.allocate(self.file_bytes), Ok)
     }
@@ -76,14 +83,14 @@ impl Spares {
     /// Makes a spare if there is none.
     pub(crate) fn prepare(&self) -> Result<(), IoFailure> {
         if self.count() == 0 {
-            let path = self.allocate(self.file_bytes)?;
-            self.state.lock().ready.push(path);
+            let spare = self.allocate(self.file_bytes)?;
+            self.state.lock().ready.push(spare);
         }
         Ok(())
     }
 
     /// A new file of any size.
-    pub(crate) fn allocate(&self, bytes: u64) -> Result<PathBuf, IoFailure> {
+    pub(crate) fn allocate(&self, bytes: u64) -> Result<Spare, IoFailure> {
         let (unfinished, path) = self.next_names();
         let allocated = self
             .disk
@@ -95,20 +102,25 @@ impl Spares {
             let _ = self.disk.remove(&unfinished);
             IoFailure::new("allocate", &path, error)
         })?;
-        Ok(path)
+        Ok(Spare { path, touched: 0 })
     }
 
-    /// Ends the life of a file, durably: it becomes a spare, or goes if there are enough.
-    pub(crate) fn recycle(&self, path: &Path, bytes: u64) -> Result<(), IoFailure> {
+    /// Ends the life of a file of so many bytes, durably: it becomes a spare, which was written up to
+    /// `touched`, or goes if there are enough.
+    pub(crate) fn recycle(&self, path: &Path, bytes: u64, touched: u64) -> Result<(), IoFailure> {
         if bytes != self.file_bytes || self.count() >= self.kept_max {
             self.remove(path)?;
             return self.sync();
         }
-        let (_, spare) = self.next_names();
-        let renamed = self.disk.rename(path, &spare);
+        let (_, name) = self.next_names();
+        let renamed = self.disk.rename(path, &name);
         renamed.map_err(|error| IoFailure::new("rename", path, error))?;
         self.sync()?;
-        self.state.lock().ready.push(spare);
+        let mut state = self.state.lock();
+        state.ready.push(Spare {
+            path: name,
+            touched,
+        });
         Ok(())
     }
 
@@ -116,7 +128,7 @@ impl Spares {
         let bytes = self.disk.open(&path).and_then(|file| file.bytes());
         let bytes = bytes.map_err(|error| IoFailure::new("open", &path, error))?;
         if bytes == self.file_bytes && self.count() < self.kept_max.max(1) {
-            self.state.lock().ready.push(path);
+            self.state.lock().ready.push(Spare { path, touched: 0 });
             return Ok(());
         }
         self.remove(&path)
