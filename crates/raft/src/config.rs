@@ -20,11 +20,11 @@ pub struct RaftConfig {
     /// How often state that changed is handed to storage. Milliseconds; default 1,000.
     pub save_interval_ms: u64,
     /// How long nothing must happen in a group before its timers stand still. Milliseconds; default
-    /// 5,000. `None` keeps all timers running.
+    /// 250. `None` keeps all timers running.
     pub quiesce_after_ms: Option<u64>,
     /// How fast this node sends entries that it has to read from disk to followers that catch up, at
     /// the most and all groups together; down to a sixth of it while the node is overloaded, and always
-    /// twice what the node takes in. Bytes per second; 0 is without a limit; default 50,331,648.
+    /// twice what the node takes in. Bytes per second; 0 is without a limit; default 33,554,432.
     pub catch_up_bytes_per_second: u64,
 }
 
@@ -37,8 +37,8 @@ impl Default for RaftConfig {
             birth_patience_ms: 3_000,
             replication_timeout_ms: 5_000,
             save_interval_ms: 1_000,
-            quiesce_after_ms: Some(5_000),
-            catch_up_bytes_per_second: 48 << 20,
+            quiesce_after_ms: Some(250),
+            catch_up_bytes_per_second: 32 << 20,
         }
     }
 }

@@ -19,7 +19,7 @@ const BURST: Duration = Duration::from_millis(50);
 /// Everybody waits at least so long, to see how late the node is.
 const PROBE: Duration = Duration::from_millis(2);
 /// A node whose tasks are later than this has more to do than it can.
-const LAG_MAX: Duration = Duration::from_millis(8);
+const LAG_MAX: Duration = Duration::from_millis(5);
 /// How much the rate grows after each piece that was not late.
 const GROWTH: f64 = 1.05;
 /// The most is so many times the least.

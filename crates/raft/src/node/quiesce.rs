@@ -13,9 +13,9 @@ use crate::group::Group;
 use crate::quiescence::QuietClaim;
 
 /// How often a node looks through its groups.
-const ROUND: Duration = Duration::from_millis(500);
+const ROUND: Duration = Duration::from_millis(250);
 /// A quiet group is claimed anew every so many rounds.
-const ROUNDS_BETWEEN_CLAIMS: u32 = 4;
+const ROUNDS_BETWEEN_CLAIMS: u32 = 8;
 /// A follower of which nobody claims for so long that its group is quiet looks for a leader.
 pub(super) const UNCONFIRMED_MAX: Duration = Duration::from_secs(7);
 /// Claims that share a message.

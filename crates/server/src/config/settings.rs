@@ -154,12 +154,12 @@ settings! {
         default Some("1000"),
         "How often state that changed is handed to storage. Less means less to repeat at a start.";
     RAFT_QUIESCE_AFTER_MS: NumberOrOff = NumberOrOff(Number::milliseconds(100, HOUR_MS)),
-        "raft.quiesce_after_ms", default Some("5000"),
+        "raft.quiesce_after_ms", default Some("250"),
         "How long nothing must happen in a group before its timers stand still, so that an idle group \
          costs next to nothing. \"off\" keeps all timers running.";
 
     RAFT_CATCH_UP_BYTES_PER_SECOND: Number = Number::bytes(0, TIB),
-        "raft.catch_up_bytes_per_second", default Some("50331648"),
+        "raft.catch_up_bytes_per_second", default Some("33554432"),
         "How fast this node sends what it has to read from disk to replicas that catch up, at the \
          most and of all partitions together; 0 is without a limit. A node that has more to do than \
          it can goes down to a sixth of that by itself, but never below twice what it takes in. \
