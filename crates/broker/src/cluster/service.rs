@@ -92,11 +92,10 @@ impl ClusterAdmin for ClusterService {
     ) -> Result<Response<v1::DescribeClusterResponse>, Status> {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
         self.node.refuse_when_stopping()?;
-        let partitions = match origin.local_only() {
-            true => self.node.own_statuses().await,
+        let (state, partitions) = match origin.local_only() {
+            true => (self.node.state(), self.node.own_statuses().await),
             false => self.node.all_statuses().await,
         };
-        let state = self.node.state();
         Ok(Response::new(v1::DescribeClusterResponse {
             cluster_id: self.node.peers.cluster().to_string(),
             node_id: self.node.id.get(),

@@ -1,6 +1,7 @@
 //! How the partitions are, put together from what their leaders say.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flotilla_protocol::v1;
@@ -22,19 +23,22 @@ const ASK_LIMIT: Duration = Duration::from_secs(2);
 const CONCURRENT_MAX: usize = 64;
 
 impl Node {
-    /// Every partition, by topic name and index. What only an unreachable node knows is absent.
-    pub(crate) async fn all_statuses(&self) -> Vec<v1::PartitionStatus> {
+    /// Every partition, by topic name and index, and the state that tells where they are: the other nodes,
+    /// which may know an earlier or a later one, are only asked how they are. What only an unreachable
+    /// node knows is absent.
+    pub(crate) async fn all_statuses(&self) -> (Arc<MetadataState>, Vec<v1::PartitionStatus>) {
         let peers = self.raft.connected_peers();
         let answers = join_all(peers.into_iter().map(|peer| self.ask_for_statuses(peer))).await;
-        let mut statuses: BTreeMap<_, _> = self.placed_statuses(&self.state());
         let own = self.own_statuses().await;
+        let state = self.state();
+        let mut statuses = placed_statuses(&state);
         let told = answers.into_iter().flatten().chain(own);
         for status in told {
             if let Some(known) = statuses.get_mut(&(status.topic.clone(), status.index)) {
                 take_in(known, status);
             }
         }
-        statuses.into_values().collect()
+        (state, statuses.into_values().collect())
     }
 
     /// The partitions of which this node has a replica, as far as it knows.
@@ -54,17 +58,6 @@ impl Node {
     pub(crate) fn confirmed_metadata_leader(&self) -> Option<v1::PartitionLeader> {
         let leadership = self.raft.confirmed_leadership(RaftGroupId::METADATA);
         leadership.and_then(leader_message)
-    }
-
-    fn placed_statuses(
-        &self,
-        state: &MetadataState,
-    ) -> BTreeMap<(String, u32), v1::PartitionStatus> {
-        let statuses = state.partitions();
-        statuses
-            .filter_map(|(id, placed)| placed_status(state, id, placed))
-            .map(|status| ((status.topic.clone(), status.index), status))
-            .collect()
     }
 
     async fn described(
@@ -117,6 +110,14 @@ impl Node {
     }
 }
 
+fn placed_statuses(state: &MetadataState) -> BTreeMap<(String, u32), v1::PartitionStatus> {
+    let statuses = state.partitions();
+    statuses
+        .filter_map(|(id, placed)| placed_status(state, id, placed))
+        .map(|status| ((status.topic.clone(), status.index), status))
+        .collect()
+}
+
 /// What metadata alone says of a partition.
 fn placed_status(
     state: &MetadataState,
@@ -145,13 +146,22 @@ fn placed_status(
 }
 
 /// Of two that know the same partition, the one with the later leader is right; of those with the
-/// same one, the leader itself, which alone knows the offsets.
-fn take_in(known: &mut v1::PartitionStatus, told: v1::PartitionStatus) {
+/// same one, the leader itself, which alone knows the offsets. Neither is asked where the replicas are.
+fn take_in(known: &mut v1::PartitionStatus, mut told: v1::PartitionStatus) {
     let rank = |status: &v1::PartitionStatus| {
         let epoch = status.leader.as_ref().map(|leader| leader.leader_epoch);
         (epoch, status.high_watermark.is_some())
     };
     if told.raft_group == known.raft_group && rank(&told) > rank(known) {
+        let mut replicas = std::mem::take(&mut known.replicas);
+        for replica in &mut replicas {
+            let mut all = told.replicas.iter();
+            let same = all.find(|told| told.node_id == replica.node_id);
+            replica.lag_entries = same.and_then(|told| told.lag_entries);
+            replica.is_voter = same.and_then(|told| told.is_voter);
+        }
+        told.replicas = replicas;
+        told.moving_to = std::mem::take(&mut known.moving_to);
         *known = told;
     }
 }
@@ -190,6 +200,32 @@ mod tests {
             }
             assert_eq!(known, leader);
         }
+    }
+
+    #[test]
+    fn where_the_replicas_are_is_not_taken_from_others() {
+        let replicas = |ids: &[u64], lag_entries| {
+            let all = ids.iter().map(|node_id| v1::ReplicaStatus {
+                node_id: *node_id,
+                lag_entries,
+                is_voter: lag_entries.map(|_| true),
+            });
+            all.collect::<Vec<_>>()
+        };
+        let mut known = v1::PartitionStatus {
+            replicas: replicas(&[1, 2], None),
+            ..status(None, None)
+        };
+        let told = v1::PartitionStatus {
+            replicas: replicas(&[2, 3], Some(0)),
+            moving_to: vec![1, 2],
+            ..status(Some((2, 5)), Some(70))
+        };
+        take_in(&mut known, told);
+        let expected = [replicas(&[1], None), replicas(&[2], Some(0))].concat();
+        assert_eq!(known.replicas, expected);
+        assert!(known.moving_to.is_empty());
+        assert_eq!(known.high_watermark, Some(70));
     }
 
     #[test]
