@@ -18,6 +18,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 fn main() -> ExitCode {
+    // The generator is the same process for all that it drives.
+    flotilla_types::keep_freed_memory();
     let Arguments { command, common } = Arguments::parse();
     let ended = match &command {
         // Without a runtime, whose threads would be on the engine's account.

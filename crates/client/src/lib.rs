@@ -90,5 +90,5 @@ pub use publish::{Publication, Published};
 pub use flotilla_protocol::{ApiError, ErrorFacts, LeaderHint, OffsetRange, OffsetSpec};
 pub use flotilla_types::{
     Compression, ErrorCode, FencingToken, Generation, GroupId, Header, JobName, MemberId, NodeDuty,
-    NodeId, Offset, PartitionIndex, Timestamp, TopicConfig, TopicId, TopicName,
+    NodeId, Offset, PartitionIndex, Timestamp, TopicConfig, TopicId, TopicName, keep_freed_memory,
 };

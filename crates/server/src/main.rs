@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use args::{Arguments, Command};
 
 fn main() -> ExitCode {
+    flotilla_types::keep_freed_memory();
     let arguments = Arguments::of_this_process();
     match arguments.command {
         Command::Server(args) => server_command::run(&args, arguments.global.output).into(),

@@ -12,6 +12,7 @@ mod key_hash;
 pub mod limits;
 mod lineage;
 mod log;
+mod memory;
 mod message_id;
 mod names;
 mod schema_compatibility;
@@ -33,6 +34,7 @@ pub use ids::{
 pub use key_hash::partition_of_key;
 pub use lineage::{Incarnation, Lineage};
 pub use log::{LogId, LogIndex, Offset};
+pub use memory::keep_freed_memory;
 pub use message_id::{MessageId, MessageIdError};
 pub use names::{GroupId, JobName, MemberId, NameError, NameFault, NameKind, TopicName};
 pub use schema_compatibility::{SchemaCompatibility, SchemaCompatibilityError};
