@@ -32,7 +32,7 @@ use crate::jobs::JobService;
 use crate::manifests::ManifestService;
 use crate::metadata::{MetadataLinkService, MetadataService};
 use crate::node::Node;
-use crate::records::{FetchService, ProduceService};
+use crate::records::{FetchRoute, FetchService, ProduceService};
 use crate::schemas::SchemaService;
 use crate::topics::TopicService;
 
@@ -91,10 +91,7 @@ fn client_services(node: &Arc<Node>) -> Routes {
         ProduceServer::new(ProduceService::new(node.clone()))
             .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
     )
-    .add_service(
-        FetchServer::new(FetchService::new(node.clone()))
-            .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
-    )
+    .add_service(FetchRoute::new(FetchService::new(node.clone())))
     .add_service(
         TopicAdminServer::new(TopicService::new(node.clone()))
             .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),

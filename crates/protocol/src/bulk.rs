@@ -22,14 +22,7 @@ const BATCHES: u32 = 15;
 
 impl Message for FetchResponse {
     fn encode_raw(&self, out: &mut impl BufMut) {
-        if self.partition != 0 {
-            encoding::uint32::encode(1, &self.partition, out);
-        }
-        for (tag, value) in self.numbers() {
-            if value != 0 {
-                encoding::uint64::encode(tag, &value, out);
-            }
-        }
+        self.encode_numbers(out);
         self.batches.encode_field(BATCHES, out);
     }
 
@@ -68,6 +61,23 @@ impl Message for FetchResponse {
 }
 
 impl FetchResponse {
+    /// Everything but the batches, which come last.
+    pub(crate) fn encode_head(&self, out: &mut impl BufMut) {
+        self.encode_numbers(out);
+        self.batches.encode_field_head(BATCHES, out);
+    }
+
+    fn encode_numbers(&self, out: &mut impl BufMut) {
+        if self.partition != 0 {
+            encoding::uint32::encode(1, &self.partition, out);
+        }
+        for (tag, value) in self.numbers() {
+            if value != 0 {
+                encoding::uint64::encode(tag, &value, out);
+            }
+        }
+    }
+
     const fn numbers(&self) -> [(u32, u64); 4] {
         [
             (2, self.log_start),

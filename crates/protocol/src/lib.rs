@@ -9,6 +9,7 @@
 mod api_error;
 mod bulk;
 mod codec;
+mod fetch_stream;
 mod hello;
 mod offset_spec;
 mod pieces;
@@ -16,8 +17,11 @@ mod records;
 pub mod topics;
 
 pub use api_error::{ApiError, ErrorFacts, LeaderHint, OffsetRange};
+pub use fetch_stream::{
+    FETCH_PATH, FetchAnswers, fetch_request, fetch_response, read_fetch_request,
+};
 pub use offset_spec::OffsetSpec;
-pub use pieces::Pieces;
+pub use pieces::{Pieces, PiecesWriter};
 
 /// The public API.
 #[allow(

@@ -14,6 +14,7 @@ mod arrival;
 mod fence;
 mod fetch;
 mod fetch_request;
+mod fetch_route;
 mod forward;
 mod intake;
 mod lane;
@@ -25,5 +26,6 @@ mod submission;
 mod validation;
 
 pub(crate) use fetch::FetchService;
+pub(crate) use fetch_route::FetchRoute;
 pub(crate) use produce::ProduceService;
 pub(crate) use validation::SchemasInForce;

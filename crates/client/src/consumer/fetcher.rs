@@ -1,16 +1,18 @@
 //! The task of one partition: keeps a fetch stream to the leader open and hands over what comes.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use flotilla_protocol::v1::fetch_client::FetchClient;
-use flotilla_protocol::{ApiError, OffsetSpec, v1};
+use bytes::Buf;
+use flotilla_protocol::{ApiError, FetchAnswers, OffsetSpec, Pieces, fetch_request, v1};
 use flotilla_types::{BatchError, ErrorCode, Offset, RecordBatch, TopicId, limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
-use tonic::Streaming;
+use tonic::Status;
+use tonic::codegen::Service;
+use tonic::transport::Channel;
 use tracing::debug;
 
 use super::config::{ConsumerConfig, OutOfRange, Until};
@@ -100,7 +102,7 @@ impl Fetcher {
     }
 
     /// Opens the stream, and says to which node.
-    async fn open(&mut self) -> Result<(String, Streaming<v1::FetchResponse>), ApiError> {
+    async fn open(&mut self) -> Result<(String, FetchAnswers), ApiError> {
         let PartitionName { topic, partition } = &self.source;
         let metadata = &self.core.metadata;
         let view = metadata.topic(topic, self.look_up_deadline()).await;
@@ -122,10 +124,8 @@ impl Fetcher {
             .channels
             .get(&address)
             .map_err(ClientError::into_api_error)?;
-        let mut client =
-            FetchClient::new(channel).max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX);
-        match timeout(2 * self.silence_max(), client.fetch(self.request())).await {
-            Ok(Ok(answers)) => Ok((address, answers.into_inner())),
+        match timeout(2 * self.silence_max(), call(channel, &self.request())).await {
+            Ok(Ok(answers)) => Ok((address, answers)),
             Ok(Err(status)) => Err(read_status(&address, &status)),
             Err(_) => Err(ApiError::new(
                 ErrorCode::Timeout,
@@ -185,7 +185,7 @@ impl Fetcher {
             self.hand_over(Event::Located(start)).await?;
         }
         let bytes = answer.batches.len();
-        let batches = read_batches(answer.batches.into_bytes()).map_err(Break::Unsound)?;
+        let batches = read_batches(answer.batches).map_err(Break::Unsound)?;
         if !batches.is_empty() {
             let batches = Batches {
                 batches,
@@ -279,10 +279,24 @@ impl Fetcher {
     }
 }
 
-fn read_batches(mut bytes: Bytes) -> Result<VecDeque<RecordBatch>, BatchError> {
+async fn call(mut channel: Channel, request: &v1::FetchRequest) -> Result<FetchAnswers, Status> {
+    let failed = |error: tonic::transport::Error| Status::from_error(error.into());
+    let ready = poll_fn(|context| channel.poll_ready(context)).await;
+    ready.map_err(failed)?;
+    let response = channel.call(fetch_request(request)).await.map_err(failed)?;
+    FetchAnswers::open(response, limits::GRPC_MESSAGE_BYTES_MAX)
+}
+
+/// A batch is copied only if it came in several pieces.
+fn read_batches(mut pieces: Pieces) -> Result<VecDeque<RecordBatch>, BatchError> {
     let mut batches = VecDeque::new();
-    while let Some(batch) = RecordBatch::parse_first(&mut bytes)? {
-        batches.push_back(batch);
+    while !pieces.is_empty() {
+        let batch_bytes = match pieces.peek() {
+            Some(head) => RecordBatch::declared_bytes(&head)?.min(pieces.len()),
+            // Too few for a batch, which is for the parser to say.
+            None => pieces.len(),
+        };
+        batches.push_back(RecordBatch::parse(pieces.copy_to_bytes(batch_bytes))?);
     }
     Ok(batches)
 }

@@ -8,11 +8,11 @@
 //! What is small shares reads and writes; the body of a large frame is read into memory of its own, and
 //! written from where it is.
 
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
+use flotilla_protocol::PiecesWriter;
 use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::timeout;
@@ -40,8 +40,6 @@ const SHARED_BYTES: usize = 32 << 10;
 const BODY_BYTES_MAX: usize = GRPC_MESSAGE_BYTES_MAX - (64 << 10);
 /// Largest greeting of a peer that is not known yet.
 const GREETING_BYTES_MAX: usize = 64 << 10;
-/// A smaller piece is copied rather than kept apart.
-const PIECE_BYTES_MIN: usize = 1 << 10;
 /// A node that says nothing for so long is gone, or might as well be.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(6);
 /// The node that has connected says something at least so often.
@@ -165,50 +163,31 @@ pub(crate) struct FrameWriter<W> {
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// The first words of the node that connects.
     pub(crate) async fn open(&mut self, greeting: OutgoingFrame) -> io::Result<()> {
-        let mut frames = Frames {
-            small: BytesMut::from(&PREFACE[..]),
-            bytes: PREFACE.len(),
-            ..Frames::default()
-        };
+        let mut frames = Frames::default();
+        frames.0.small().extend_from_slice(PREFACE);
         frames.push(greeting);
         self.send(frames).await
     }
 
-    pub(crate) async fn send(&mut self, mut frames: Frames) -> io::Result<()> {
-        frames.end();
-        self.outgoing.write_all_buf(&mut frames).await?;
+    pub(crate) async fn send(&mut self, frames: Frames) -> io::Result<()> {
+        let mut pieces = frames.0.finish();
+        self.outgoing.write_all_buf(&mut pieces).await?;
         self.outgoing.flush().await
     }
 }
 
-/// Frames that are written together. What is small is copied together, and what is large stays where it
-/// is.
+/// Frames that are written together.
 #[derive(Default)]
-pub(crate) struct Frames {
-    pieces: VecDeque<Bytes>,
-    bytes: usize,
-    /// The end of it, which grows.
-    small: BytesMut,
-}
+pub(crate) struct Frames(PiecesWriter);
 
 impl Frames {
     pub(crate) fn push(&mut self, frame: OutgoingFrame) {
-        self.bytes += HEADER_BYTES + frame.body.len();
-        frame.put_header(&mut self.small);
-        for piece in frame.body.iter() {
-            if piece.len() < PIECE_BYTES_MIN {
-                self.small.extend_from_slice(piece);
-            } else {
-                self.end();
-                self.pieces.push_back(piece.clone());
-            }
-        }
+        frame.put_header(self.0.small());
+        self.0.push_all(frame.body);
     }
 
-    fn end(&mut self) {
-        if !self.small.is_empty() {
-            self.pieces.push_back(self.small.split().freeze());
-        }
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -217,35 +196,6 @@ impl From<OutgoingFrame> for Frames {
         let mut frames = Self::default();
         frames.push(frame);
         frames
-    }
-}
-
-/// As it is written, once it has ended.
-impl Buf for Frames {
-    fn remaining(&self) -> usize {
-        self.bytes
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.pieces.front().map_or(&[], |piece| piece)
-    }
-
-    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let both = slices.iter_mut().zip(&self.pieces);
-        both.map(|(slice, piece)| *slice = IoSlice::new(piece))
-            .count()
-    }
-
-    fn advance(&mut self, mut count: usize) {
-        self.bytes -= count;
-        while let Some(piece) = self.pieces.front_mut() {
-            if count < piece.len() {
-                piece.advance(count);
-                return;
-            }
-            count -= piece.len();
-            self.pieces.pop_front();
-        }
     }
 }
 
@@ -274,12 +224,6 @@ mod tests {
             frames.push(frame(request, body));
         }
         frames
-    }
-
-    fn bytes(mut frames: Frames) -> Bytes {
-        frames.end();
-        let length = frames.remaining();
-        frames.copy_to_bytes(length)
     }
 
     fn reader(words: &[u8]) -> FrameReader<&[u8]> {
@@ -320,7 +264,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_cut_or_unknown_frame_is_an_error() {
-        let whole = bytes(frames(&[b"one"]));
+        let whole = frames(&[b"one"]).0.finish().into_bytes();
         for length in 1..whole.len() {
             let mut reader = reader(&whole[..length]);
             assert!(reader.next().await.is_err(), "{length}");

@@ -49,6 +49,11 @@ impl RecordBatch {
         Ok(Some(batch))
     }
 
+    /// How long the batch that begins with `head` says that it is, in all.
+    pub fn declared_bytes(head: &[u8; Self::HEADER_BYTES]) -> Result<usize, BatchError> {
+        BatchHeader::decode_batch_len(head)
+    }
+
     /// As [`Self::parse`], for bytes that another checksum has vouched for since they were parsed.
     pub fn parse_trusted(bytes: Bytes) -> Result<Self, BatchError> {
         let header = BatchHeader::decode(&bytes, ChecksumCheck::Skip)?;
