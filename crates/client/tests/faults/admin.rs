@@ -72,7 +72,8 @@ async fn one_bootstrap_node_that_answers_is_enough() {
 #[tokio::test]
 async fn connecting_to_nobody_fails_in_time() {
     let config = ClientConfig {
-        deadline: Duration::from_millis(100),
+        // On a busy machine the end may cut an attempt short, which then does not know why it failed.
+        deadline: Duration::from_secs(1),
         ..ClientConfig::new(["127.0.0.1:1"])
     };
     let error = Client::connect(config).await.unwrap_err();
