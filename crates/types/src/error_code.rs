@@ -56,6 +56,8 @@ error_codes! {
     GroupFull = "GROUP_FULL", retry: false, definite: true;
     /// The consumer group has members, and this is only done to one without.
     GroupNotEmpty = "GROUP_NOT_EMPTY", retry: false, definite: true;
+    /// What the caller shows cannot be checked at the moment: the issuer of its token is out of reach.
+    IdentityUnavailable = "IDENTITY_UNAVAILABLE", retry: true, definite: true;
     /// The node failed in a way that it cannot explain to a client. Its log says more.
     Internal = "INTERNAL", retry: false, definite: false;
     /// The request is not understood: a field is missing or out of range.
@@ -68,6 +70,8 @@ error_codes! {
     InvalidTopicName = "INVALID_TOPIC_NAME", retry: false, definite: true;
     /// Another process owns the job.
     JobHeld = "JOB_HELD", retry: true, definite: true;
+    /// A key of this name exists.
+    KeyExists = "KEY_EXISTS", retry: false, definite: true;
     /// No node can act as leader at the moment.
     LeaderNotAvailable = "LEADER_NOT_AVAILABLE", retry: true, definite: true;
     /// The cluster has fewer nodes than the replication factor asks for.
@@ -80,6 +84,8 @@ error_codes! {
     OutOfOrderSequence = "OUT_OF_ORDER_SEQUENCE", retry: false, definite: true;
     /// The node has as many requests as it can hold.
     Overloaded = "OVERLOADED", retry: true, definite: true;
+    /// No access rule allows the caller to do this.
+    PermissionDenied = "PERMISSION_DENIED", retry: false, definite: true;
     /// A newer incarnation of the producer has written.
     ProducerFenced = "PRODUCER_FENCED", retry: false, definite: true;
     /// A record does not match the schema of its topic.
@@ -104,10 +110,14 @@ error_codes! {
     TopicExists = "TOPIC_EXISTS", retry: false, definite: true;
     /// The topic is protected against its deletion.
     TopicProtected = "TOPIC_PROTECTED", retry: false, definite: true;
+    /// The caller has not proven who it is.
+    Unauthenticated = "UNAUTHENTICATED", retry: false, definite: true;
     /// The compression codec is not one of none, gzip, snappy, lz4 and zstd.
     UnknownCodec = "UNKNOWN_CODEC", retry: false, definite: true;
     /// There is no consumer group of this id.
     UnknownGroup = "UNKNOWN_GROUP", retry: false, definite: true;
+    /// There is no key of this name.
+    UnknownKey = "UNKNOWN_KEY", retry: false, definite: true;
     /// The consumer group has no such member: it has left, or was silent for too long.
     UnknownMember = "UNKNOWN_MEMBER", retry: false, definite: true;
     /// There is no node of this id.
@@ -122,6 +132,25 @@ error_codes! {
     UnknownTopic = "UNKNOWN_TOPIC", retry: false, definite: true;
     /// What was to be changed has changed since it was read.
     VersionConflict = "VERSION_CONFLICT", retry: false, definite: true;
+}
+
+impl ErrorCode {
+    /// Whether such an error is about who calls, so that another node says the same.
+    pub const fn concerns_the_caller(self) -> bool {
+        matches!(self, Self::PermissionDenied | Self::Unauthenticated)
+    }
+
+    /// Whether such an error of a request with many records can be about one of them, while the others are
+    /// good.
+    pub const fn concerns_a_record(self) -> bool {
+        matches!(
+            self,
+            Self::BatchMalformed
+                | Self::BatchTooLarge
+                | Self::InvalidArgument
+                | Self::RecordInvalid
+        )
+    }
 }
 
 impl fmt::Display for ErrorCode {

@@ -2,6 +2,24 @@
 
 /// Longest name of a topic, a consumer group or a member, in bytes.
 pub const NAME_BYTES_MAX: usize = 249;
+/// Longest name of a principal (who calls), in bytes.
+pub const PRINCIPAL_NAME_BYTES_MAX: usize = 256;
+/// Most claims of a token that its principal keeps.
+pub const PRINCIPAL_CLAIMS_MAX: usize = 32;
+/// Most scopes of a token that its principal keeps.
+pub const PRINCIPAL_SCOPES_MAX: usize = 64;
+/// Longest scope, and longest name or value of a claim, that a principal keeps, in bytes.
+pub const PRINCIPAL_CLAIM_BYTES_MAX: usize = 256;
+/// Most access rules of a cluster.
+pub const ACCESS_RULES_MAX: usize = 10_000;
+/// Longest access rule, in bytes of its text.
+pub const ACCESS_RULE_BYTES_MAX: usize = 1_024;
+/// Most rules that are told as the nearest ones when no access rule allows something.
+pub const NEAREST_ACCESS_RULES_MAX: usize = 5;
+/// Most keys of a cluster.
+pub const KEYS_MAX: usize = 10_000;
+/// Longest id of a key, in bytes.
+pub const KEY_ID_BYTES_MAX: usize = 64;
 /// Most partitions that one topic can have.
 pub const TOPIC_PARTITIONS_MAX: u32 = 4_096;
 /// Most replicas of one partition.
@@ -16,6 +34,8 @@ pub const TOPICS_PER_REQUEST_MAX: usize = 1_000;
 
 /// Largest record (key, value and headers together) unless the topic says otherwise, in bytes.
 pub const RECORD_BYTES_DEFAULT: usize = 1 << 20;
+/// Largest payload of a single publish over HTTP unless the topic's `max_record_bytes` was changed, in bytes.
+pub const PUBLISH_BYTES_DEFAULT: usize = 64 << 10;
 /// Largest record that a topic can be configured to take, in bytes.
 pub const RECORD_BYTES_MAX: usize = 8 << 20;
 /// Largest record batch as it is sent and stored, in bytes.
@@ -163,6 +183,8 @@ pub const VIOLATIONS_MAX: usize = 20;
 /// counts as incompatible.
 pub const SCHEMA_COMPARISON_STEPS_MAX: u64 = 1_000_000;
 
+const _: () = assert!(ACCESS_RULE_BYTES_MAX < METADATA_COMMAND_BYTES_MAX);
+const _: () = assert!(NAME_BYTES_MAX <= PRINCIPAL_NAME_BYTES_MAX);
 const _: () = assert!(SCHEMA_BYTES_MAX < RECORD_BYTES_DEFAULT);
 const _: () = assert!(SCHEMA_BYTES_MAX < METADATA_COMMAND_BYTES_MAX);
 const _: () = assert!(SCHEMA_VERSIONS_MAX * SCHEMA_BYTES_MAX < GRPC_MESSAGE_BYTES_MAX);

@@ -51,6 +51,11 @@ name! {
     /// but not `.` or `..`.
     JobName, NameKind::Job
 }
+name! {
+    /// Name of a key, and of the principal who shows it: 1 to 249 of `A-Z a-z 0-9 . _ -`, but not `.`
+    /// or `..`.
+    KeyName, NameKind::Key
+}
 
 /// What a name is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +64,7 @@ pub enum NameKind {
     Group,
     Member,
     Job,
+    Key,
 }
 
 /// Why a text is not a name.
@@ -82,7 +88,7 @@ impl NameError {
         match self.kind {
             NameKind::Topic => ErrorCode::InvalidTopicName,
             NameKind::Group => ErrorCode::InvalidGroupId,
-            NameKind::Member => ErrorCode::InvalidArgument,
+            NameKind::Member | NameKind::Key => ErrorCode::InvalidArgument,
             NameKind::Job => ErrorCode::InvalidJobName,
         }
     }
@@ -95,6 +101,7 @@ impl fmt::Display for NameKind {
             Self::Group => "a consumer group id",
             Self::Member => "a member id",
             Self::Job => "a job name",
+            Self::Key => "a key name",
         })
     }
 }
