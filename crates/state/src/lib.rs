@@ -8,6 +8,7 @@
 //! Commands and state images begin with a byte that names their format. Structured ones are CBOR
 //! with numbered fields; a number, once used, keeps its meaning for ever.
 
+pub mod access;
 mod decode_error;
 pub mod groups;
 pub mod metadata;

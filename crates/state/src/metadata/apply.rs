@@ -66,6 +66,9 @@ impl MetadataState {
                 raft_group,
                 replicas,
             } => Ok(self.finish_move(*raft_group, replicas)),
+            MetadataCommand::ChangeAccess { grant, revoke } => self.change_access(grant, revoke),
+            MetadataCommand::AddKey { key } => self.add_key(key),
+            MetadataCommand::RemoveKey { name } => self.remove_key(name),
         };
         let (outcome, change) =
             effect.unwrap_or_else(|rejection| (MetadataOutcome::Rejected(rejection), None));
@@ -75,6 +78,8 @@ impl MetadataState {
             self.topics_version = self.topics_version.saturating_add(step);
             let step = u64::from(change.concerns_placement());
             self.placement_version = self.placement_version.saturating_add(step);
+            let step = u64::from(change.concerns_access());
+            self.access_version = self.access_version.saturating_add(step);
         }
         Applied { outcome, change }
     }
@@ -297,6 +302,7 @@ impl MetadataState {
         after.version = self.version;
         after.topics_version = self.topics_version;
         after.placement_version = self.placement_version;
+        after.access_version = self.access_version;
         *self = after;
         let change = (!changes.is_empty()).then_some(MetadataChange::Several(changes));
         Ok((MetadataOutcome::DoneTogether, change))

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use flotilla_types::{
-    Incarnation, Lineage, NodeAddresses, NodeId, RaftGroupId, Timestamp, TopicName,
+    Incarnation, KeyName, Lineage, NodeAddresses, NodeId, RaftGroupId, Timestamp, TopicName,
 };
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use super::NodeDuty;
+use super::access_image::{KeyImage, read_key_name, read_rules, rule_texts};
 use super::image::DutyImage;
+use crate::access::{AccessKey, AccessRule};
 use crate::{DecodeError, wire};
 
 const FORMAT: u8 = 1;
@@ -84,6 +86,18 @@ pub enum MetadataCommand {
     FinishMove {
         raft_group: RaftGroupId,
         replicas: Vec<NodeId>,
+    },
+    /// Revokes rules and grants rules, all or nothing. What is in both is there afterwards.
+    ChangeAccess {
+        grant: Vec<AccessRule>,
+        revoke: Vec<AccessRule>,
+    },
+    /// Adds a key that has just been made up.
+    AddKey {
+        key: AccessKey,
+    },
+    RemoveKey {
+        name: KeyName,
     },
 }
 
@@ -180,6 +194,23 @@ enum CommandBody {
         #[n(1)]
         replicas: Vec<u64>,
     },
+    #[n(11)]
+    ChangeAccess {
+        #[n(0)]
+        grant: Vec<String>,
+        #[n(1)]
+        revoke: Vec<String>,
+    },
+    #[n(12)]
+    AddKey {
+        #[n(0)]
+        key: KeyImage,
+    },
+    #[n(13)]
+    RemoveKey {
+        #[n(0)]
+        name: String,
+    },
 }
 
 impl MetadataCommand {
@@ -268,6 +299,16 @@ impl CommandBody {
                 raft_group: raft_group.get(),
                 replicas: node_numbers(replicas),
             },
+            MetadataCommand::ChangeAccess { grant, revoke } => Self::ChangeAccess {
+                grant: rule_texts(&grant),
+                revoke: rule_texts(&revoke),
+            },
+            MetadataCommand::AddKey { key } => Self::AddKey {
+                key: KeyImage::of(&key),
+            },
+            MetadataCommand::RemoveKey { name } => Self::RemoveKey {
+                name: name.as_str().to_owned(),
+            },
         }
     }
 
@@ -349,6 +390,16 @@ impl CommandBody {
             } => MetadataCommand::FinishMove {
                 raft_group: RaftGroupId::new(raft_group),
                 replicas: node_ids(replicas),
+            },
+            Self::ChangeAccess { grant, revoke } => MetadataCommand::ChangeAccess {
+                grant: read_rules(WHAT, &grant)?,
+                revoke: read_rules(WHAT, &revoke)?,
+            },
+            Self::AddKey { key } => MetadataCommand::AddKey {
+                key: key.read(WHAT)?,
+            },
+            Self::RemoveKey { name } => MetadataCommand::RemoveKey {
+                name: read_key_name(WHAT, &name)?,
             },
         })
     }

@@ -9,13 +9,14 @@ use flotilla_types::{
 };
 use minicbor::{Decode, Encode};
 
+use super::access_image::AccessImage;
 use super::state::partition_id;
 use super::topic::is_same_set;
 use super::{MetadataState, Node, NodeDuty, Partition, SchemaVersion, Topic};
 use crate::{DecodeError, wire};
 
 const FORMAT: u8 = 1;
-const WHAT: &str = "metadata image";
+pub(super) const WHAT: &str = "metadata image";
 
 #[derive(Encode, Decode)]
 struct StateImage {
@@ -38,6 +39,9 @@ struct StateImage {
     #[n(8)]
     #[cbor(default)]
     placement_version: u64,
+    /// None is no rule and no key, now and ever, as it was before there was access to grant.
+    #[n(9)]
+    access: Option<AccessImage>,
 }
 
 #[derive(Encode, Decode)]
@@ -116,6 +120,7 @@ impl MetadataState {
             coordinators: self.coordinators.iter().map(partition_image).collect(),
             topics_version: self.topics_version,
             placement_version: self.placement_version,
+            access: AccessImage::unless_untouched(self),
         };
         wire::encode(FORMAT, &image)
     }
@@ -142,6 +147,9 @@ impl MetadataState {
             state.restore_topic(topic)?;
         }
         state.restore_coordinators(&image.coordinators)?;
+        if let Some(access) = image.access {
+            access.restore(&mut state)?;
+        }
         Ok(state)
     }
 
@@ -200,7 +208,7 @@ impl MetadataState {
     }
 }
 
-fn ensure(holds: bool, contradiction: &'static str) -> Result<(), DecodeError> {
+pub(super) fn ensure(holds: bool, contradiction: &'static str) -> Result<(), DecodeError> {
     wire::ensure(WHAT, holds, contradiction)
 }
 

@@ -4,9 +4,13 @@
 //! a command is applied, from nothing but the state, so that it comes out alike everywhere. Where
 //! replicas move to is planned before, for exactly one version of the placement.
 //!
+//! Access rules and keys are in it as well: it keeps them, and asks nobody for them.
+//!
 //! It knows which replica is preferred to lead, not which one leads: that changes without a command,
 //! and each Raft group knows it best. It does not know which nodes are alive either.
 
+mod access;
+mod access_image;
 mod apply;
 mod balance;
 mod command;
@@ -21,6 +25,8 @@ mod state;
 mod topic;
 mod voters;
 
+#[cfg(test)]
+mod access_test;
 #[cfg(test)]
 mod apply_test;
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use flotilla_types::{Lineage, NodeAddresses, NodeId, RaftGroupId, Timestamp};
+use flotilla_types::{KeyName, Lineage, NodeAddresses, NodeId, RaftGroupId, Timestamp};
 use proptest::prelude::*;
 
-use super::test_commands::{cluster, create, delete, name, register};
+use super::test_commands::{access, add_key, cluster, create, delete, name, register};
 use super::{MetadataCommand, MetadataOutcome, MetadataState, NodeDuty, Partition};
 
 fn topic() -> impl Strategy<Value = &'static str> {
@@ -49,6 +49,19 @@ fn duty() -> impl Strategy<Value = NodeDuty> {
 fn moved() -> impl Strategy<Value = (RaftGroupId, Vec<NodeId>)> {
     let nodes = prop::collection::vec((1_u64..5).prop_map(NodeId::new), 0..4);
     ((1_u32..24).prop_map(RaftGroupId::new), nodes)
+}
+
+/// Of few rules, so that some are there already.
+fn rules() -> impl Strategy<Value = Vec<&'static str>> {
+    let rule = prop::sample::select(vec![
+        "* describe cluster",
+        "anonymous describe topic:a",
+        "key:ci all topic:test-*",
+        "scope:events publish topic:orders",
+        "token:* publish topic:in.{claim:client_id}.data",
+        "token:weather own job:{name}",
+    ]);
+    prop::collection::vec(rule, 0..4)
 }
 
 fn command() -> impl Strategy<Value = MetadataCommand> {
@@ -123,6 +136,11 @@ fn single_command() -> impl Strategy<Value = MetadataCommand> {
                     moves,
                 }
             }),
+        (rules(), rules()).prop_map(|(grant, revoke)| access(&grant, &revoke)),
+        ("[ab]", "[xy]", 0_u8..2).prop_map(|(name, id, hash)| add_key(&name, &id, hash)),
+        "[ab]".prop_map(|name| MetadataCommand::RemoveKey {
+            name: KeyName::parse(&name).unwrap(),
+        }),
         moved().prop_map(|(raft_group, replicas)| MetadataCommand::FinishMove {
             raft_group,
             replicas,
@@ -175,6 +193,10 @@ fn assert_sound(state: &MetadataState, groups_ever: &mut BTreeSet<RaftGroupId>) 
         assert!(groups.insert(group), "a group serves twice");
         assert!(state.is_coordinator(group) && !state.is_removed(group));
     }
+    for key in state.access_keys().iter() {
+        assert_eq!(state.access_keys().named(&key.name), Some(key));
+        assert_eq!(state.access_keys().with_id(key.id.as_str()), Some(key));
+    }
     for gone in groups_ever.difference(&groups) {
         assert!(state.is_removed(*gone));
     }
@@ -209,6 +231,9 @@ proptest! {
                 plannable(&state) == plannable(&before)
                     || state.placement_version() > before.placement_version()
             );
+            let same_access = state.access_rules() == before.access_rules()
+                && state.access_keys() == before.access_keys();
+            prop_assert!(same_access || state.access_version() > before.access_version());
             for node in before.nodes().filter(|node| node.duty == NodeDuty::Removed) {
                 prop_assert_eq!(state.node(node.id), Some(node));
             }
@@ -254,12 +279,16 @@ proptest! {
         let mut state = cluster(3);
         let _ = state.apply(&create("orders", 4, 3));
         let _ = state.apply(&create("payments", 2, 1));
+        let _ = state.apply(&access(&["key:ci all topic:test-*"], &[]));
+        let _ = state.apply(&add_key("ci", "id1", 7));
         let mut image = state.encode();
         *position.get_mut(&mut image) ^= flipped;
         if let Ok(mut damaged) = MetadataState::decode(&image) {
             let _ = damaged.apply(&register(9, Lineage::first(1)));
             let _ = damaged.apply(&create("more", 4, 2));
             let _ = damaged.apply(&delete("orders"));
+            let _ = damaged.apply(&access(&["* describe cluster"], &["key:ci all topic:test-*"]));
+            let _ = damaged.apply(&add_key("other", "id2", 7));
             let _ = damaged.apply(&MetadataCommand::AllocateProducerIds { count: u32::MAX });
             let _ = damaged.encode();
         }

@@ -3,12 +3,15 @@
 use std::ops::Range;
 
 use flotilla_types::limits::{
-    CLUSTER_SCHEMA_BYTES_MAX, NODE_REPLICAS_MAX, REPLICATION_FACTOR_MAX, SCHEMA_VERSIONS_MAX,
-    TOPIC_PARTITIONS_MAX,
+    ACCESS_RULES_MAX, CLUSTER_SCHEMA_BYTES_MAX, KEYS_MAX, NODE_REPLICAS_MAX,
+    REPLICATION_FACTOR_MAX, SCHEMA_VERSIONS_MAX, TOPIC_PARTITIONS_MAX,
 };
 use flotilla_types::{
-    ErrorCode, Incarnation, NodeId, ProducerId, RaftGroupId, TopicConfigError, TopicId, TopicName,
+    ErrorCode, Incarnation, KeyName, NodeId, ProducerId, RaftGroupId, TopicConfigError, TopicId,
+    TopicName,
 };
+
+use crate::access::KeyId;
 
 /// The result of one command.
 #[must_use]
@@ -54,6 +57,14 @@ pub enum MetadataOutcome {
     MoveFinished,
     /// The group is not moving to these replicas, or not any more, or it is gone.
     NotMoving,
+    /// So many rules are there that were not, and so many are not there that were.
+    AccessChanged {
+        granted: u32,
+        revoked: u32,
+    },
+    /// The key counts now, or did already.
+    KeyAdded,
+    KeyRemoved,
     Rejected(MetadataRejection),
 }
 
@@ -79,6 +90,10 @@ pub enum MetadataRejection {
     },
     #[error("the replication factor is 1 to {REPLICATION_FACTOR_MAX}, not {requested}")]
     InvalidReplicationFactor { requested: u32 },
+    #[error("key {name} exists")]
+    KeyExists { name: KeyName },
+    #[error("a key with the id {id} exists")]
+    KeyIdTaken { id: KeyId },
     #[error("node {node} was removed from this cluster for good, and its id is never used again")]
     NodeRemoved { node: NodeId },
     #[error("{want} replicas need {want} active nodes, and the cluster has {have}")]
@@ -102,6 +117,10 @@ pub enum MetadataRejection {
         "the schemas of this cluster have {bytes} bytes together, and {CLUSTER_SCHEMA_BYTES_MAX} is the most"
     )]
     SchemasTooLarge { bytes: usize },
+    #[error("there would be {rules} access rules, and {ACCESS_RULES_MAX} is the most")]
+    TooManyAccessRules { rules: usize },
+    #[error("this cluster has {KEYS_MAX} keys, and that is the most")]
+    TooManyKeys,
     #[error("topic {name} has {SCHEMA_VERSIONS_MAX} versions of its schema, and that is the most")]
     TooManySchemas { name: TopicName },
     #[error("topic {name} is protected")]
@@ -116,6 +135,8 @@ pub enum MetadataRejection {
     },
     #[error("topic {name} exists")]
     TopicExists { name: TopicName },
+    #[error("there is no key {name}")]
+    UnknownKey { name: KeyName },
     #[error("there is no node {node}")]
     UnknownNode { node: NodeId },
     #[error("there is no topic {name}")]
@@ -159,13 +180,17 @@ impl MetadataRejection {
             | Self::NodeRemoved { .. }
             | Self::OtherPast { .. }
             | Self::SchemasTooLarge { .. }
+            | Self::TooManyAccessRules { .. }
+            | Self::TooManyKeys
             | Self::TooManySchemas { .. } => ErrorCode::InvalidArgument,
+            Self::KeyExists { .. } | Self::KeyIdTaken { .. } => ErrorCode::KeyExists,
             Self::NodeFull { .. } | Self::NotEnoughNodes { .. } => ErrorCode::NotEnoughNodes,
             Self::PlacementChanged { .. }
             | Self::SchemaChanged { .. }
             | Self::TopicsChanged { .. } => ErrorCode::VersionConflict,
             Self::TopicExists { .. } => ErrorCode::TopicExists,
             Self::TopicProtected { .. } => ErrorCode::TopicProtected,
+            Self::UnknownKey { .. } => ErrorCode::UnknownKey,
             Self::UnknownNode { .. } => ErrorCode::UnknownNode,
             Self::UnknownTopic { .. } => ErrorCode::UnknownTopic,
         }
@@ -183,6 +208,25 @@ impl MetadataChange {
             Self::Several(changes) => changes.iter().any(Self::concerns_topics),
             Self::NodeJoined { .. }
             | Self::Node { .. }
+            | Self::ProducerIds
+            | Self::Coordinators { .. }
+            | Self::Placement { .. }
+            | Self::MoveFinished { .. }
+            | Self::Access => false,
+        }
+    }
+
+    /// Whether it is about access rules or keys.
+    pub(super) fn concerns_access(&self) -> bool {
+        match self {
+            Self::Access => true,
+            Self::Several(changes) => changes.iter().any(Self::concerns_access),
+            Self::NodeJoined { .. }
+            | Self::Node { .. }
+            | Self::GroupsAdded { .. }
+            | Self::TopicConfig { .. }
+            | Self::Schema { .. }
+            | Self::GroupsRemoved { .. }
             | Self::ProducerIds
             | Self::Coordinators { .. }
             | Self::Placement { .. }
@@ -204,7 +248,8 @@ impl MetadataChange {
             | Self::TopicConfig { .. }
             | Self::Schema { .. }
             | Self::ProducerIds
-            | Self::MoveFinished { .. } => false,
+            | Self::MoveFinished { .. }
+            | Self::Access => false,
         }
     }
 }
@@ -241,4 +286,6 @@ pub enum MetadataChange {
     Placement { raft_groups: Vec<RaftGroupId> },
     /// A group has the replicas that it was moving to: what other nodes hold of it can go.
     MoveFinished { raft_group: RaftGroupId },
+    /// There are other access rules or other keys: what was concluded from them counts no more.
+    Access,
 }

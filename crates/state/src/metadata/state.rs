@@ -1,6 +1,7 @@
 //! The replicated state of the metadata group and the questions that can be asked of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use flotilla_types::limits::COORDINATORS;
 use flotilla_types::{
@@ -9,6 +10,7 @@ use flotilla_types::{
 };
 
 use super::{Node, NodeDuty, Partition, Topic};
+use crate::access::{AccessKeys, AccessRules};
 
 /// What every node knows of the cluster after the same entries. It starts empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,10 @@ pub struct MetadataState {
     pub(super) next_producer: ProducerId,
     /// None, or [`COORDINATORS`](flotilla_types::limits::COORDINATORS) of them.
     pub(super) coordinators: Vec<Partition>,
+    pub(super) access_version: u64,
+    /// Shared, because the whole state is copied for those who read it.
+    pub(super) access_rules: Arc<AccessRules>,
+    pub(super) access_keys: Arc<AccessKeys>,
     /// Derived from `topics`, as is `partition_of_group`.
     pub(super) topic_by_name: BTreeMap<TopicName, TopicId>,
     pub(super) partition_of_group: BTreeMap<RaftGroupId, PartitionId>,
@@ -46,6 +52,9 @@ impl MetadataState {
             next_raft_group: RaftGroupId::new(RaftGroupId::METADATA.get() + 1),
             next_producer: ProducerId::new(0),
             coordinators: Vec::new(),
+            access_version: 0,
+            access_rules: Arc::default(),
+            access_keys: Arc::default(),
             topic_by_name: BTreeMap::new(),
             partition_of_group: BTreeMap::new(),
         }
@@ -65,6 +74,20 @@ impl MetadataState {
     /// are, their duties, and the replicas that each group shall have.
     pub fn placement_version(&self) -> u64 {
         self.placement_version
+    }
+
+    /// Grows with every change of the access rules or the keys, so that whoever remembers an answer of
+    /// theirs knows how long it holds.
+    pub fn access_version(&self) -> u64 {
+        self.access_version
+    }
+
+    pub fn access_rules(&self) -> &Arc<AccessRules> {
+        &self.access_rules
+    }
+
+    pub fn access_keys(&self) -> &Arc<AccessKeys> {
+        &self.access_keys
     }
 
     /// By id. Those that were removed are among them.

@@ -1,8 +1,9 @@
 //! Commands that the tests of this module share.
 
-use flotilla_types::{Lineage, NodeAddresses, NodeId, TopicName};
+use flotilla_types::{KeyName, Lineage, NodeAddresses, NodeId, Timestamp, TopicName};
 
 use super::{MetadataChange, MetadataCommand, MetadataOutcome, MetadataState, NodeDuty};
+use crate::access::{AccessKey, AccessRule, KeyHash, KeyId};
 
 pub(super) fn name(text: &str) -> TopicName {
     TopicName::parse(text).unwrap()
@@ -36,6 +37,32 @@ pub(super) fn create(topic: &str, partitions: u32, replication_factor: u32) -> M
 
 pub(super) fn delete(topic: &str) -> MetadataCommand {
     MetadataCommand::DeleteTopic { name: name(topic) }
+}
+
+pub(super) fn access(grant: &[&str], revoke: &[&str]) -> MetadataCommand {
+    let read = |texts: &[&str]| {
+        let rules = texts.iter().map(|text| AccessRule::parse(text).unwrap());
+        rules.collect()
+    };
+    MetadataCommand::ChangeAccess {
+        grant: read(grant),
+        revoke: read(revoke),
+    }
+}
+
+pub(super) fn key(name: &str, id: &str, hash: u8) -> AccessKey {
+    AccessKey {
+        name: KeyName::parse(name).unwrap(),
+        id: KeyId::parse(id).unwrap(),
+        hash: KeyHash::new([hash; 32]),
+        created_at: Timestamp::from_millis(9),
+    }
+}
+
+pub(super) fn add_key(name: &str, id: &str, hash: u8) -> MetadataCommand {
+    MetadataCommand::AddKey {
+        key: key(name, id, hash),
+    }
 }
 
 /// A cluster of nodes 1 to `count`.
