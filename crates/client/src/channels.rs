@@ -10,29 +10,55 @@ use flotilla_protocol::ApiError;
 use flotilla_types::{ErrorCode, limits};
 use parking_lot::Mutex;
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
-use crate::{ClientConfig, ClientError};
+use crate::node_channel::Caller;
+use crate::{ClientConfig, ClientError, NodeChannel};
 
 /// Makes the channel to a node from its address, `host:port`. It must not block; the channel may
 /// connect when it is first used. See [`endpoint`] for the settings that nodes expect.
-pub type ChannelFactory = Arc<dyn Fn(&str) -> Result<Channel, ClientError> + Send + Sync>;
+pub type ChannelFactory = Arc<dyn Fn(&str) -> Result<NodeChannel, ClientError> + Send + Sync>;
 
+/// The connections of a client, as one caller uses them.
 pub(crate) struct Channels {
+    connections: Arc<Connections>,
+    caller: Caller,
+}
+
+struct Connections {
     factory: ChannelFactory,
-    open: Mutex<HashMap<Box<str>, Channel>>,
+    open: Mutex<HashMap<Box<str>, NodeChannel>>,
 }
 
 impl Channels {
-    pub(crate) fn new(factory: ChannelFactory) -> Self {
-        Self {
+    pub(crate) fn new(factory: ChannelFactory, caller: Caller) -> Self {
+        let connections = Connections {
             factory,
             open: Mutex::new(HashMap::new()),
+        };
+        Self {
+            connections: Arc::new(connections),
+            caller,
+        }
+    }
+
+    /// The same connections, used on behalf of somebody else.
+    pub(crate) fn on_behalf_of(&self, caller: Caller) -> Self {
+        Self {
+            connections: Arc::clone(&self.connections),
+            caller,
         }
     }
 
     /// The channel to this address. It connects by itself, again and again if need be.
-    pub(crate) fn get(&self, address: &str) -> Result<Channel, ClientError> {
+    pub(crate) fn get(&self, address: &str) -> Result<NodeChannel, ClientError> {
+        let channel = self.connections.get(address)?;
+        Ok(channel.on_behalf_of(self.caller.clone()))
+    }
+}
+
+impl Connections {
+    fn get(&self, address: &str) -> Result<NodeChannel, ClientError> {
         let mut open = self.open.lock();
         if let Some(channel) = open.get(address) {
             return Ok(channel.clone());
@@ -45,7 +71,8 @@ impl Channels {
 
 impl fmt::Debug for Channels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.open.lock().keys()).finish()
+        let open = self.connections.open.lock();
+        f.debug_list().entries(open.keys()).finish()
     }
 }
 
@@ -79,7 +106,7 @@ pub fn endpoint(address: &str, connect_timeout: Duration) -> Result<Endpoint, Cl
 /// Connects over TCP.
 pub(crate) fn over_tcp(config: &ClientConfig) -> ChannelFactory {
     let connect_timeout = config.connect_timeout;
-    Arc::new(move |address| Ok(endpoint(address, connect_timeout)?.connect_lazy()))
+    Arc::new(move |address| Ok(endpoint(address, connect_timeout)?.connect_lazy().into()))
 }
 
 /// Reads what a call to the node at this address ended with. Unlike any other transport failure, a

@@ -7,16 +7,18 @@ use std::time::Duration;
 use flotilla_protocol::ApiError;
 use flotilla_types::ErrorCode;
 use tokio::time::{Instant, timeout};
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use crate::backoff::Backoff;
 use crate::channels::{self, ChannelFactory, Channels, read_status};
 use crate::deadline;
+use crate::fetch;
 use crate::metadata::Metadata;
+use crate::node_channel::Caller;
 use crate::{
-    Admin, ClientConfig, ClientError, Consumer, ConsumerConfig, GroupConfig, GroupConsumer, Jobs,
-    Producer, ProducerConfig, Publication, Published, publish,
+    Admin, ClientConfig, ClientError, Consumer, ConsumerConfig, FetchOptions, FetchedRecords,
+    GroupConfig, GroupConsumer, Jobs, NodeChannel, PartitionIndex, Principal, Producer,
+    ProducerConfig, Publication, Published, TopicName, publish,
 };
 
 /// A connection to a cluster. Cheap to clone; clones share connections and what is known of the
@@ -33,23 +35,33 @@ impl Client {
         Self::over(factory, config).await
     }
 
+    /// A client that connects with its first call, and until then knows the bootstrap nodes only.
+    pub fn unconnected(config: ClientConfig) -> Result<Self, ClientError> {
+        let factory = channels::over_tcp(&config);
+        let core = Core::over(factory, config)?;
+        Ok(Self {
+            core: Arc::new(core),
+        })
+    }
+
     /// Connects over channels of the caller's making, such as in-process ones.
     pub async fn over(factory: ChannelFactory, config: ClientConfig) -> Result<Self, ClientError> {
-        config.validate()?;
-        let channels = Arc::new(Channels::new(factory));
-        for address in &config.bootstrap {
-            channels.get(address)?;
-        }
-        let metadata = Metadata::new(config.clone(), Arc::clone(&channels));
-        let core = Core {
-            config,
-            channels,
-            metadata,
-        };
+        let core = Core::over(factory, config)?;
         core.find_cluster().await?;
         Ok(Self {
             core: Arc::new(core),
         })
+    }
+
+    /// A client over the same connections that acts for somebody else. Only a node of the same process
+    /// believes that ([`NodeChannel::local`]); others go by the connection.
+    #[must_use]
+    pub fn on_behalf_of(&self, principal: Principal) -> Self {
+        let caller = Caller::Principal(principal);
+        let channels = Arc::new(self.core.channels.on_behalf_of(caller));
+        Self {
+            core: Arc::new(Core::new(self.core.config.clone(), channels)),
+        }
     }
 
     /// Writes records. A producer has its own buffer and its own identity for deduplication.
@@ -65,6 +77,35 @@ impl Client {
         publications: Vec<Publication>,
     ) -> Vec<Result<Published, ClientError>> {
         publish::publish(&self.core, publications).await
+    }
+
+    /// The partition to which [`publish`](Self::publish) would write this now. One without a partition, a
+    /// key and a message id goes to any.
+    pub async fn partition_of(
+        &self,
+        publication: &Publication,
+    ) -> Result<PartitionIndex, ClientError> {
+        publish::choose_partition(&self.core, publication).await
+    }
+
+    /// How many partitions the topic has, as was told lately. Of a topic that is not known yet, a node is asked
+    /// once: a topic that was created a moment ago may be unknown to it.
+    pub async fn partition_count(&self, topic: &TopicName) -> Result<u32, ClientError> {
+        let deadline = self.core.deadline();
+        let view = self.core.metadata.topic_at_once(topic, deadline).await?;
+        Ok(view.partition_count())
+    }
+
+    /// Whether records of the topic must match a schema, as was told lately.
+    pub async fn has_schema(&self, topic: &TopicName) -> Result<bool, ClientError> {
+        let deadline = self.core.deadline();
+        let view = self.core.metadata.topic(topic, deadline).await?;
+        Ok(view.has_schema())
+    }
+
+    /// Reads a few records of one partition, from any place. For many records a [`Consumer`] is faster.
+    pub async fn fetch(&self, options: FetchOptions) -> Result<FetchedRecords, ClientError> {
+        fetch::fetch(&self.core, options).await
     }
 
     /// Reads records.
@@ -106,6 +147,23 @@ pub(crate) enum Repeat {
 }
 
 impl Core {
+    fn over(factory: ChannelFactory, config: ClientConfig) -> Result<Self, ClientError> {
+        config.validate()?;
+        let channels = Arc::new(Channels::new(factory, Caller::of(&config)));
+        for address in &config.bootstrap {
+            channels.get(address)?;
+        }
+        Ok(Self::new(config, channels))
+    }
+
+    fn new(config: ClientConfig, channels: Arc<Channels>) -> Self {
+        Self {
+            metadata: Metadata::new(config.clone(), Arc::clone(&channels)),
+            config,
+            channels,
+        }
+    }
+
     /// When a call or a look-up that begins now is given up.
     pub(crate) fn deadline(&self) -> Instant {
         deadline::after(Instant::now(), self.config.deadline)
@@ -116,7 +174,7 @@ impl Core {
     pub(crate) async fn call<T, F, Fut>(&self, repeat: Repeat, send: F) -> Result<T, ClientError>
     where
         T: Debug,
-        F: Fn(Channel, Duration) -> Fut,
+        F: Fn(NodeChannel, Duration) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
         self.call_until(self.deadline(), repeat, send).await
@@ -131,7 +189,7 @@ impl Core {
     ) -> Result<T, ClientError>
     where
         T: Debug,
-        F: Fn(Channel, Duration) -> Fut,
+        F: Fn(NodeChannel, Duration) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
         let started = Instant::now();
@@ -179,7 +237,7 @@ impl Core {
         send: &F,
     ) -> Result<T, ApiError>
     where
-        F: Fn(Channel, Duration) -> Fut,
+        F: Fn(NodeChannel, Duration) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
         let channel = self
@@ -204,7 +262,7 @@ impl Core {
         send: &F,
     ) -> Result<T, ApiError>
     where
-        F: Fn(Channel, Duration) -> Fut,
+        F: Fn(NodeChannel, Duration) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
         let addresses = self.metadata.addresses();
@@ -221,6 +279,9 @@ impl Core {
             let Err(last) = self.metadata.refresh(version, deadline).await else {
                 return Ok(());
             };
+            if last.code.concerns_the_caller() {
+                return Err(last.into());
+            }
             if !backoff.pause_until(deadline).await {
                 return Err(ClientError::GaveUp {
                     waited: started.elapsed(),

@@ -21,6 +21,7 @@ pub(crate) struct ClusterView {
 #[derive(Clone, Debug)]
 pub(crate) struct TopicView {
     id: TopicId,
+    has_schema: bool,
     /// By index.
     leaders: Vec<Option<Leader>>,
 }
@@ -130,6 +131,10 @@ impl TopicView {
         self.id
     }
 
+    pub(crate) fn has_schema(&self) -> bool {
+        self.has_schema
+    }
+
     pub(crate) fn partition_count(&self) -> u32 {
         self.leaders.len() as u32
     }
@@ -190,7 +195,11 @@ impl TopicView {
             let known = known.and_then(|known| known.leaders.get(position).copied().flatten());
             leaders.push(newer(known, told));
         }
-        Ok(Ok(Self { id, leaders }))
+        Ok(Ok(Self {
+            id,
+            has_schema: topic.has_schema,
+            leaders,
+        }))
     }
 }
 
@@ -233,6 +242,7 @@ mod tests {
                 id: 7,
                 name: "orders".to_owned(),
                 error: None,
+                has_schema: false,
                 partitions: vec![v1::PartitionMetadata {
                     index: 0,
                     leader: leader.map(|(node_id, leader_epoch)| v1::PartitionLeader {

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flotilla_types::Timestamp;
+use tonic::metadata::{Ascii, MetadataValue};
 
 use crate::ClientError;
 
@@ -11,6 +12,10 @@ use crate::ClientError;
 pub struct ClientConfig {
     /// Nodes to ask first, as `host:port`. One that answers is enough: it names the others.
     pub bootstrap: Vec<String>,
+    /// What the nodes are shown with every call. Default: nothing.
+    pub credentials: Option<Credentials>,
+    /// Where requests go. Default: to the leaders.
+    pub routing: Routing,
     /// Longest time for one administrative call or look-up, retries included. Default 30 s.
     pub deadline: Duration,
     /// Longest time for one attempt at something that any node can answer. Then the next node is
@@ -30,11 +35,43 @@ pub struct ClientConfig {
     pub clock: fn() -> Timestamp,
 }
 
+/// What somebody shows to be let in. It is never printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials(MetadataValue<Ascii>);
+
+impl Credentials {
+    /// A token of an issuer that the cluster trusts, or a key of the cluster. It goes over the connection as
+    /// it is, so the connection should be encrypted.
+    pub fn bearer(token: &str) -> Result<Self, ClientError> {
+        let mut value = MetadataValue::try_from(format!("Bearer {}", token.trim()))
+            .map_err(|_| ClientError::invalid("a token has visible ASCII characters only"))?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+
+    pub(crate) fn header(&self) -> MetadataValue<Ascii> {
+        self.0.clone()
+    }
+}
+
+/// Where a client sends its requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routing {
+    /// Straight to the node that leads the partition, at the address that the node is known by.
+    #[default]
+    ToLeaders,
+    /// Always to the bootstrap nodes, which pass on what others have to do. For those who reach no other
+    /// address: behind a load balancer, say.
+    ThroughBootstrap,
+}
+
 impl ClientConfig {
     /// The defaults, with these nodes to begin with.
     pub fn new<A: Into<String>>(bootstrap: impl IntoIterator<Item = A>) -> Self {
         Self {
             bootstrap: bootstrap.into_iter().map(Into::into).collect(),
+            credentials: None,
+            routing: Routing::default(),
             deadline: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(2),
@@ -42,6 +79,14 @@ impl ClientConfig {
             backoff_max: Duration::from_millis(250),
             metadata_age_max: Duration::from_secs(60),
             clock: system_clock,
+        }
+    }
+
+    /// Whether a node that does not lead shall say so rather than pass a request on.
+    pub(crate) fn no_forward(&self) -> bool {
+        match self.routing {
+            Routing::ToLeaders => true,
+            Routing::ThroughBootstrap => false,
         }
     }
 

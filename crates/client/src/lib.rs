@@ -60,29 +60,34 @@ mod config;
 mod consumer;
 mod deadline;
 mod error;
+mod fetch;
 mod groups;
 mod identity;
 mod jobs;
 mod metadata;
+mod node_channel;
 mod partition_name;
 mod producer;
 mod publish;
 
 pub use admin::{
-    Admin, AppliedManifest, ApplyOptions, CheckedSchema, ClusterDescription, DutyChange,
-    ExportedManifest, FieldChange, GroupDescription, GroupMember, GroupSummary, Manifest,
-    MoveSubject, NewTopic, NodeDescription, NodeHoldings, PartitionDescription, PartitionLag,
-    PartitionLeader, PartitionOffset, PlacementChange, PlacementGoal, PlacementMove,
-    PlacementOptions, RegisteredSchema, ReplicaDescription, SchemaVersion, TopicChange,
+    AccessAnswer, AccessQuestion, Admin, AppliedManifest, ApplyOptions, ChangedRules,
+    CheckedSchema, ClusterDescription, DutyChange, ExportedManifest, FieldChange, GroupDescription,
+    GroupMember, GroupSummary, KeySummary, Manifest, MoveSubject, NewTopic, NodeDescription,
+    NodeHoldings, PartitionDescription, PartitionLag, PartitionLeader, PartitionOffset,
+    PlacementChange, PlacementGoal, PlacementMove, PlacementOptions, RegisteredSchema,
+    ReplicaDescription, SchemaVersion, TokenExplanation, TokenFinding, TopicChange,
     TopicChangeKind, TopicDescription, TopicPartition, TopicSpec, TopicSummary,
 };
 pub use channels::{ChannelFactory, endpoint};
 pub use client::Client;
-pub use config::ClientConfig;
+pub use config::{ClientConfig, Credentials, Routing};
 pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord, OutOfRange, Until};
 pub use error::ClientError;
+pub use fetch::{FetchOptions, FetchedRecords};
 pub use groups::{CommittedOffset, GroupConfig, GroupConsumer, HeldPartition, Subscription};
 pub use jobs::{JobConfig, JobDescription, JobOwner, JobOwnership, Jobs};
+pub use node_channel::{LocalNode, NodeChannel};
 pub use partition_name::PartitionName;
 pub use producer::{Delivered, Delivery, Producer, ProducerConfig, ProducerOwner, ProducerRecord};
 pub use publish::{Publication, Published};
@@ -90,5 +95,6 @@ pub use publish::{Publication, Published};
 pub use flotilla_protocol::{ApiError, ErrorFacts, LeaderHint, OffsetRange, OffsetSpec};
 pub use flotilla_types::{
     Compression, ErrorCode, FencingToken, Generation, GroupId, Header, JobName, MemberId, NodeDuty,
-    NodeId, Offset, PartitionIndex, Timestamp, TopicConfig, TopicId, TopicName, keep_freed_memory,
+    NodeId, Offset, PartitionIndex, Principal, Timestamp, TopicConfig, TopicId, TopicName,
+    keep_freed_memory,
 };

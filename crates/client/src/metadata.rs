@@ -14,7 +14,7 @@ use crate::backoff::Backoff;
 use crate::channels::{Channels, read_status};
 use crate::cluster_view::{ClusterView, TopicView};
 use crate::deadline::share_of;
-use crate::{ClientConfig, ClientError};
+use crate::{ClientConfig, ClientError, Routing};
 
 /// How long a topic may be unknown to nodes that have not caught up yet, after its creation or
 /// after their start.
@@ -91,13 +91,42 @@ impl Metadata {
         view
     }
 
+    /// As [`topic`](Self::topic), but asks once and believes that there is no topic of this name, although it may
+    /// have been created a moment ago.
+    pub(crate) async fn topic_at_once(
+        &self,
+        topic: &TopicName,
+        deadline: Instant,
+    ) -> Result<Arc<TopicView>, ClientError> {
+        if let Some(view) = self.fresh_topic(topic) {
+            return Ok(view);
+        }
+        let newly_used = self.topics.lock().insert(topic.clone());
+        // Another task may have asked just before, and not for this topic.
+        for _ in 0..2 {
+            self.refresh(self.version(), deadline).await?;
+            match self.view().topic(topic) {
+                Some(Ok(view)) => return Ok(Arc::clone(view)),
+                Some(Err(error)) => {
+                    if newly_used {
+                        self.topics.lock().remove(topic);
+                    }
+                    return Err(error.clone().into());
+                }
+                None => {}
+            }
+        }
+        Err(ClientError::missing("a topic"))
+    }
+
     /// The id of the topic that has this name, as far as is known. Asks nobody.
     pub(crate) fn topic_id(&self, topic: &TopicName) -> Option<TopicId> {
         let view = self.view();
         Some(view.topic(topic)?.as_ref().ok()?.id())
     }
 
-    /// Where the partition's leader listens, as far as is known. Asks nobody.
+    /// Where requests for the partition go: where its leader listens, as far as is known, or to a node
+    /// that passes them on. Asks nobody.
     pub(crate) fn leader_address(
         &self,
         topic: &TopicName,
@@ -105,7 +134,10 @@ impl Metadata {
     ) -> Result<Option<String>, ApiError> {
         let view = self.view();
         let address = view.leader_address(topic, partition)?;
-        Ok(address.map(str::to_owned))
+        match self.config.routing {
+            Routing::ToLeaders => Ok(address.map(str::to_owned)),
+            Routing::ThroughBootstrap => Ok(self.addresses().into_iter().next()),
+        }
     }
 
     pub(crate) fn learn_leader(
@@ -154,7 +186,7 @@ impl Metadata {
             .source
             .iter()
             .map(String::as_str)
-            .chain(known.view.node_addresses())
+            .chain(self.known_nodes(&known.view))
             .chain(self.config.bootstrap.iter().map(String::as_str));
         let mut addresses: Vec<String> = Vec::new();
         for candidate in candidates {
@@ -163,6 +195,13 @@ impl Metadata {
             }
         }
         addresses
+    }
+
+    /// The nodes that may be asked beside the bootstrap nodes.
+    fn known_nodes<'a>(&self, view: &'a ClusterView) -> impl Iterator<Item = &'a str> {
+        let may_be_asked = self.config.routing == Routing::ToLeaders;
+        let addresses = may_be_asked.then(|| view.node_addresses());
+        addresses.into_iter().flatten()
     }
 
     /// The topic as it was told lately.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use flotilla_protocol::v1::produce_client::ProduceClient;
 use flotilla_protocol::v1::produce_request::Payload;
 use flotilla_protocol::{ApiError, v1};
-use flotilla_types::{BatchError, ErrorCode, MessageId, Offset, PartitionIndex, TopicName, limits};
+use flotilla_types::{BatchError, MessageId, Offset, PartitionIndex, TopicName, limits};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
@@ -106,7 +106,7 @@ pub(crate) async fn publish(core: &Core, publications: Vec<Publication>) -> Vec<
         .collect()
 }
 
-async fn choose_partition(
+pub(crate) async fn choose_partition(
     core: &Core,
     publication: &Publication,
 ) -> Result<PartitionIndex, ClientError> {
@@ -165,7 +165,7 @@ async fn send_in_order(
         let records = part.iter().map(|(_, publication)| publication.clone());
         let answer = send(core, (&topic, partition), records.collect()).await;
         let may_be_one =
-            |error: &ClientError| error.is_definite() && concerns_a_record(error.code());
+            |error: &ClientError| error.is_definite() && error.code().concerns_a_record();
         if part.len() > 1 && answer.as_ref().is_err_and(may_be_one) {
             let second_half = part.split_off(part.len() / 2);
             waiting.push_front(second_half);
@@ -182,17 +182,6 @@ async fn send_in_order(
         }));
     }
     outcomes
-}
-
-/// Whether such an error can be about one of the records, and the others are good.
-const fn concerns_a_record(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::BatchMalformed
-            | ErrorCode::BatchTooLarge
-            | ErrorCode::InvalidArgument
-            | ErrorCode::RecordInvalid
-    )
 }
 
 async fn send(

@@ -8,12 +8,11 @@ use flotilla_types::{
     ClusterId, LeaderEpoch, NodeAddresses, NodeDuty, NodeId, Offset, PartitionIndex, RaftGroupId,
     TopicName, limits,
 };
-use tonic::transport::Channel;
 
 use super::Admin;
 use super::placement::{PlacementMove, read_duty, read_move};
-use crate::ClientError;
 use crate::client::{Repeat, within};
+use crate::{ClientError, NodeChannel};
 
 /// Nodes, leaders and partitions at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +127,7 @@ impl Admin {
     }
 }
 
-pub(super) fn cluster_client(channel: Channel) -> ClusterAdminClient<Channel> {
+pub(super) fn cluster_client(channel: NodeChannel) -> ClusterAdminClient<NodeChannel> {
     ClusterAdminClient::new(channel).max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX)
 }
 

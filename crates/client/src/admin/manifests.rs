@@ -6,11 +6,10 @@ use flotilla_protocol::v1::manifests_client::ManifestsClient;
 use flotilla_protocol::v1::topic_change::Kind;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_types::{TopicName, limits};
-use tonic::transport::Channel;
 
 use super::Admin;
-use crate::ClientError;
 use crate::client::{Repeat, within};
+use crate::{ClientError, NodeChannel};
 
 /// What a cluster shall have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -157,7 +156,7 @@ impl Admin {
     }
 }
 
-fn manifest_client(channel: Channel) -> ManifestsClient<Channel> {
+fn manifest_client(channel: NodeChannel) -> ManifestsClient<NodeChannel> {
     ManifestsClient::new(channel).max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX)
 }
 

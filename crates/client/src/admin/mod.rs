@@ -1,9 +1,10 @@
 //! Administration: topics, their schemas, all topics as one manifest, the cluster and which of its nodes
-//! hold what, consumer groups, and which offsets there are.
+//! hold what, consumer groups, which offsets there are, and who may do what.
 //!
 //! Any node answers these calls. What only reads is tried again on other nodes until the deadline;
 //! what changes something is tried again only after errors that say that nothing happened.
 
+mod access;
 mod cluster;
 mod group_lag;
 mod groups;
@@ -15,6 +16,9 @@ mod topics;
 
 use std::sync::Arc;
 
+pub use access::{
+    AccessAnswer, AccessQuestion, ChangedRules, KeySummary, TokenExplanation, TokenFinding,
+};
 pub use cluster::{
     ClusterDescription, NodeDescription, NodeHoldings, PartitionDescription, PartitionLeader,
     ReplicaDescription,

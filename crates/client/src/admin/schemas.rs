@@ -3,11 +3,10 @@
 use flotilla_protocol::v1;
 use flotilla_protocol::v1::schema_admin_client::SchemaAdminClient;
 use flotilla_types::{Timestamp, TopicName, limits};
-use tonic::transport::Channel;
 
 use super::Admin;
-use crate::ClientError;
 use crate::client::{Repeat, within};
+use crate::{ClientError, NodeChannel};
 
 /// Where a schema stands after it was registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +110,6 @@ impl Admin {
     }
 }
 
-fn schema_client(channel: Channel) -> SchemaAdminClient<Channel> {
+fn schema_client(channel: NodeChannel) -> SchemaAdminClient<NodeChannel> {
     SchemaAdminClient::new(channel).max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX)
 }

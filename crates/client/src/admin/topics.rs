@@ -7,12 +7,11 @@ use flotilla_protocol::v1::topic_admin_client::TopicAdminClient;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_types::{Offset, PartitionIndex, TopicId, TopicName, limits};
 use tonic::Request;
-use tonic::transport::Channel;
 
 use super::Admin;
 use super::cluster::{PartitionLeader, read_leader, read_nodes};
-use crate::ClientError;
 use crate::client::{Repeat, within};
+use crate::{ClientError, NodeChannel};
 
 /// A topic to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,7 +202,7 @@ impl Admin {
         let request = v1::DeleteTopicRequest {
             name: name.to_string(),
         };
-        let send = |channel: Channel, limit: Duration| {
+        let send = |channel: NodeChannel, limit: Duration| {
             let request: Request<v1::DeleteTopicRequest> = within(limit, request.clone());
             async move { topic_client(channel).delete_topic(request).await }
         };
@@ -212,7 +211,7 @@ impl Admin {
     }
 }
 
-fn topic_client(channel: Channel) -> TopicAdminClient<Channel> {
+fn topic_client(channel: NodeChannel) -> TopicAdminClient<NodeChannel> {
     TopicAdminClient::new(channel).max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX)
 }
 

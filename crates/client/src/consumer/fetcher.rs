@@ -1,18 +1,12 @@
 //! The task of one partition: keeps a fetch stream to the leader open and hands over what comes.
 
-use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Buf;
-use flotilla_protocol::{ApiError, FetchAnswers, OffsetSpec, Pieces, fetch_request, v1};
-use flotilla_types::{BatchError, ErrorCode, Offset, RecordBatch, TopicId, limits};
+use flotilla_protocol::{ApiError, FetchAnswers, OffsetSpec, v1};
+use flotilla_types::{BatchError, ErrorCode, Offset, TopicId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
-use tonic::Status;
-use tonic::codegen::Service;
-use tonic::transport::Channel;
 use tracing::debug;
 
 use super::config::{ConsumerConfig, OutOfRange, Until};
@@ -21,6 +15,7 @@ use crate::backoff::Backoff;
 use crate::channels::read_status;
 use crate::client::Core;
 use crate::deadline;
+use crate::fetch;
 use crate::metadata::UNKNOWN_TOPIC_PATIENCE;
 use crate::{ClientError, PartitionName};
 
@@ -124,7 +119,12 @@ impl Fetcher {
             .channels
             .get(&address)
             .map_err(ClientError::into_api_error)?;
-        match timeout(2 * self.silence_max(), call(channel, &self.request())).await {
+        match timeout(
+            2 * self.silence_max(),
+            fetch::open(channel, &self.request()),
+        )
+        .await
+        {
             Ok(Ok(answers)) => Ok((address, answers)),
             Ok(Err(status)) => Err(read_status(&address, &status)),
             Err(_) => Err(ApiError::new(
@@ -153,7 +153,7 @@ impl Fetcher {
             follow,
             end_offset: self.end.map(Offset::get),
             max_records: None,
-            no_forward: true,
+            no_forward: self.core.config.no_forward(),
         }
     }
 
@@ -185,7 +185,7 @@ impl Fetcher {
             self.hand_over(Event::Located(start)).await?;
         }
         let bytes = answer.batches.len();
-        let batches = read_batches(answer.batches).map_err(Break::Unsound)?;
+        let batches = fetch::read_batches(answer.batches).map_err(Break::Unsound)?;
         if !batches.is_empty() {
             let batches = Batches {
                 batches,
@@ -277,28 +277,6 @@ impl Fetcher {
         }
         Ok(())
     }
-}
-
-async fn call(mut channel: Channel, request: &v1::FetchRequest) -> Result<FetchAnswers, Status> {
-    let failed = |error: tonic::transport::Error| Status::from_error(error.into());
-    let ready = poll_fn(|context| channel.poll_ready(context)).await;
-    ready.map_err(failed)?;
-    let response = channel.call(fetch_request(request)).await.map_err(failed)?;
-    FetchAnswers::open(response, limits::GRPC_MESSAGE_BYTES_MAX)
-}
-
-/// A batch is copied only if it came in several pieces.
-fn read_batches(mut pieces: Pieces) -> Result<VecDeque<RecordBatch>, BatchError> {
-    let mut batches = VecDeque::new();
-    while !pieces.is_empty() {
-        let batch_bytes = match pieces.peek() {
-            Some(head) => RecordBatch::declared_bytes(&head)?.min(pieces.len()),
-            // Too few for a batch, which is for the parser to say.
-            None => pieces.len(),
-        };
-        batches.push_back(RecordBatch::parse(pieces.copy_to_bytes(batch_bytes))?);
-    }
-    Ok(batches)
 }
 
 fn broken(message: &str) -> Break {

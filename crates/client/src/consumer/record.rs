@@ -17,7 +17,7 @@ pub struct ConsumerRecord {
 }
 
 impl ConsumerRecord {
-    pub(super) fn new(topic: TopicName, partition: PartitionIndex, record: Record) -> Self {
+    pub(crate) fn new(topic: TopicName, partition: PartitionIndex, record: Record) -> Self {
         Self {
             topic,
             partition,

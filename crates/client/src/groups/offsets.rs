@@ -9,11 +9,10 @@ use flotilla_types::{
     GroupId, MemberId, Offset, PartitionIndex, Timestamp, TopicId, TopicName, limits,
 };
 use tokio::time::Instant;
-use tonic::transport::Channel;
 
-use crate::ClientError;
 use crate::PartitionName;
 use crate::client::{Core, Repeat, within};
+use crate::{ClientError, NodeChannel};
 
 /// What a group has committed for one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +31,7 @@ pub struct CommittedOffset {
 /// How each partition of an offset commit fared, in the order in which they were named.
 pub(crate) type CommitOutcomes = Vec<Result<(), ClientError>>;
 
-pub(crate) fn groups_client(channel: Channel) -> ConsumerGroupsClient<Channel> {
+pub(crate) fn groups_client(channel: NodeChannel) -> ConsumerGroupsClient<NodeChannel> {
     ConsumerGroupsClient::new(channel).max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX)
 }
 

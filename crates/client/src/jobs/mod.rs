@@ -19,15 +19,14 @@ use std::time::Duration;
 use flotilla_protocol::v1::jobs_client::JobsClient;
 use flotilla_types::{FencingToken, JobName, MemberId};
 use tokio::time::Instant;
-use tonic::transport::Channel;
 
 pub use config::JobConfig;
 pub use list::{JobDescription, JobOwner};
 pub use ownership::JobOwnership;
 
-use crate::ClientError;
 use crate::client::Core;
 use crate::deadline;
+use crate::{ClientError, NodeChannel};
 
 /// Acquires jobs and lists them. Cheap to clone.
 ///
@@ -95,7 +94,7 @@ impl Jobs {
     }
 }
 
-fn jobs_client(channel: Channel) -> JobsClient<Channel> {
+fn jobs_client(channel: NodeChannel) -> JobsClient<NodeChannel> {
     JobsClient::new(channel)
         .max_decoding_message_size(flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX)
 }

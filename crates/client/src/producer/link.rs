@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::transport::Channel;
 
+use crate::NodeChannel;
 use crate::channels::{Channels, read_status};
 
 /// Requests that wait for HTTP/2 to take them. Their payloads are bounded by the producers' buffers.
@@ -81,7 +81,7 @@ struct Waiter {
 }
 
 impl Link {
-    fn open(channel: Channel, address: String) -> Self {
+    fn open(channel: NodeChannel, address: String) -> Self {
         let (requests, queue) = mpsc::channel(REQUESTS_QUEUED_MAX);
         let pending = Arc::new(Mutex::new(Pending::Open {
             next_id: 0,
@@ -177,7 +177,7 @@ impl Pending {
 /// Runs the stream until it ends, and says why it did.
 async fn serve(
     address: &str,
-    mut client: ProduceClient<Channel>,
+    mut client: ProduceClient<NodeChannel>,
     queue: mpsc::Receiver<v1::ProduceRequest>,
     pending: &Mutex<Pending>,
 ) -> ApiError {

@@ -168,7 +168,7 @@ impl Sender {
             topic: self.lane.topic.to_string(),
             partition: Some(self.lane.partition.get()),
             timeout_ms: self.time_for_answer(opened_at).as_millis() as u32,
-            no_forward: true,
+            no_forward: self.core.config.no_forward(),
             payload: Some(v1::produce_request::Payload::Batch(batch)),
         }
     }

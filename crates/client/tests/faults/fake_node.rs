@@ -77,6 +77,7 @@ fn describe(state: &State, name: &str) -> v1::TopicMetadata {
         id: 1,
         name: name.to_owned(),
         error: None,
+        has_schema: false,
         partitions: (0..)
             .zip(logs)
             .map(|(index, log)| v1::PartitionMetadata {
