@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 const PROTO_ROOT: &str = "../../proto";
-const FILES: [&str; 11] = [
+const FILES: [&str; 13] = [
     "flotilla/v1/errors.proto",
     "flotilla/v1/metadata.proto",
     "flotilla/v1/records.proto",
@@ -14,10 +14,12 @@ const FILES: [&str; 11] = [
     "flotilla/v1/jobs.proto",
     "flotilla/v1/schemas.proto",
     "flotilla/v1/manifests.proto",
+    "flotilla/v1/access.proto",
+    "flotilla/internal/v1/caller.proto",
     "flotilla/internal/v1/metadata_link.proto",
     "flotilla/internal/v1/peer.proto",
 ];
-const PUBLIC_FILES: usize = 9;
+const PUBLIC_FILES: usize = 10;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);

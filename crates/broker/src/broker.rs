@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use flotilla_identity::IssuersError;
+use flotilla_protocol::ApiError;
 use flotilla_raft::{Metadata, RaftNode};
+use flotilla_types::Principal;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -46,9 +49,15 @@ impl Broker {
     /// Starts to join the cluster and to bring this node's partitions up. The services of
     /// [`Self::peer_routes`] must be reachable for other nodes soon, or nothing of that succeeds.
     ///
+    /// It fails when the settings of an issuer make no sense.
+    ///
     /// Cancelling `stop` stops it: see [`Self::shutdown`].
-    pub fn start(config: BrokerConfig, parts: BrokerParts, stop: CancellationToken) -> Self {
-        let node = Arc::new(Node::new(config, parts, stop));
+    pub fn start(
+        config: BrokerConfig,
+        parts: BrokerParts,
+        stop: CancellationToken,
+    ) -> Result<Self, IssuersError> {
+        let node = Arc::new(Node::new(config, parts, stop)?);
         let health = Health::default();
         let tasks = &node.tasks;
         tasks.spawn(reconcile::run(node.clone()));
@@ -59,12 +68,25 @@ impl Broker {
         tasks.spawn(metadata::keep_members(node.clone()));
         tasks.spawn(coordinators::run_keeper(node.clone()));
         tasks.spawn(serving::report_health(node.clone(), health.clone()));
-        Self { node, health }
+        Ok(Self { node, health })
     }
 
     /// What clients call: the services of `flotilla.v1`, health and reflection.
     pub fn public_routes(&self) -> Routes {
         serving::public_routes(&self.node, &self.health)
+    }
+
+    /// What the doors of this process call: the same services as clients do, without a connection in between.
+    pub fn local_routes(&self) -> Routes {
+        serving::local_routes(&self.node)
+    }
+
+    /// Who shows this token or key, or nothing.
+    pub async fn identify(&self, shown: Option<&str>) -> Result<Principal, ApiError> {
+        match &self.node.keeper {
+            Some(keeper) => keeper.identify(shown).await,
+            None => Ok(Principal::anonymous()),
+        }
     }
 
     /// What other nodes call: the same services for calls that are passed on, and the links

@@ -5,12 +5,16 @@ use std::time::Duration;
 use flotilla_types::limits::NODE_PRODUCE_BYTES_IN_FLIGHT_MAX;
 use flotilla_types::{ClusterId, NodeAddresses};
 
+use crate::access::AuthConfig;
+
 /// Configuration of one node's broker.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
     /// Where to ask to be taken into a running cluster: addresses of its nodes for their peers. Empty for
     /// a node that the cluster is born with.
     pub join: Vec<String>,
+    /// Who is let in. `None` lets everybody in and allows everything.
+    pub auth: Option<AuthConfig>,
     /// The cluster that the data directory belongs to.
     pub cluster: ClusterId,
     /// Where clients and peers reach this node: what other nodes and clients are told.
@@ -39,6 +43,7 @@ impl BrokerConfig {
     pub fn new(cluster: ClusterId, addresses: NodeAddresses) -> Self {
         Self {
             join: Vec::new(),
+            auth: None,
             cluster,
             addresses,
             produce_bytes_in_flight_max: NODE_PRODUCE_BYTES_IN_FLIGHT_MAX,

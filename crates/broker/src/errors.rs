@@ -107,6 +107,8 @@ pub(crate) fn from_metadata_rejection(rejection: &MetadataRejection) -> ApiError
         MetadataRejection::InvalidProducerIdCount => "ask for at least one",
         MetadataRejection::InvalidMove { .. } => "look at the placement again, and plan anew",
         MetadataRejection::InvalidReplicationFactor { .. } => "choose a number in that range",
+        MetadataRejection::KeyExists { .. } => "choose another name, or remove that key first",
+        MetadataRejection::KeyIdTaken { .. } => "try again, so that it gets another one",
         MetadataRejection::NodeRemoved { .. } => {
             "start the machine with an empty data directory and an id that no node ever had"
         }
@@ -121,6 +123,10 @@ pub(crate) fn from_metadata_rejection(rejection: &MetadataRejection) -> ApiError
             "it was wiped or is an old copy, so give the machine a new node id"
         }
         MetadataRejection::SchemasTooLarge { .. } => "delete topics that nobody uses",
+        MetadataRejection::TooManyAccessRules { .. } => {
+            "write one rule with * or a scope in the place of many"
+        }
+        MetadataRejection::TooManyKeys => "remove keys that nobody uses",
         MetadataRejection::TooManySchemas { .. } => {
             "create a topic of another name for records of another kind"
         }
@@ -129,6 +135,7 @@ pub(crate) fn from_metadata_rejection(rejection: &MetadataRejection) -> ApiError
         | MetadataRejection::SchemaChanged { .. }
         | MetadataRejection::TopicsChanged { .. } => "look at it again, and repeat the change",
         MetadataRejection::TopicExists { .. } => "choose another name, or delete that topic first",
+        MetadataRejection::UnknownKey { .. } => "look which keys there are",
         MetadataRejection::UnknownNode { .. } => "`cluster status` shows which there are",
         MetadataRejection::UnknownTopic { .. } => "`topic list` shows what there is",
     };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use flotilla_protocol::ApiError;
 use flotilla_raft::{AppendError, Partition};
+use flotilla_state::access::{AccessAction, Resource};
 use flotilla_types::{ErrorCode, NodeId, PartitionIndex, TopicName};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::transport::Channel;
@@ -22,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// the way may be tried again.
 pub(crate) trait LeaderCall: Clone + Send + Sync + 'static {
     type Answer: Send;
+    /// What the caller must be allowed to do with the topic.
+    const ACTION: AccessAction;
 
     fn topic(&self) -> &str;
     fn partition(&self) -> PartitionIndex;
@@ -45,10 +48,11 @@ impl Node {
     pub(crate) async fn call_leader<C: LeaderCall>(
         &self,
         call: C,
-        origin: Origin,
+        origin: &Origin,
     ) -> Result<C::Answer, ApiError> {
         self.refuse_when_stopping()?;
         let name = TopicName::parse(call.topic())?;
+        self.allow(origin, C::ACTION, Resource::Topic(name.as_str()))?;
         let located = self.locate(&name, call.partition()).await?;
         let deadline = Instant::now() + LIMIT;
         let forwarding = Forwarding::of(origin, call.no_forward());
@@ -91,7 +95,7 @@ impl Node {
         &self,
         leader: NodeId,
         call: C,
-        (origin, deadline): (Origin, Instant),
+        (origin, deadline): (&Origin, Instant),
     ) -> Result<C::Answer, ApiError> {
         let channel = self.peers.channel(leader).await?;
         let limit = deadline.saturating_duration_since(Instant::now());
@@ -103,7 +107,7 @@ impl Node {
     }
 }
 
-fn may_pass(error: &ApiError, origin: Origin) -> bool {
+fn may_pass(error: &ApiError, origin: &Origin) -> bool {
     let passes = matches!(
         error.code,
         ErrorCode::NotLeader

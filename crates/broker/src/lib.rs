@@ -19,6 +19,7 @@
 //! This crate does not know how bytes are stored, how Raft works, or what HTTP/JSON is; it is told
 //! whether there is room for writes, and gets time from a [`Clock`].
 
+mod access;
 mod broker;
 mod clock;
 mod cluster;
@@ -47,8 +48,12 @@ mod serving;
 mod topics;
 mod unreadable;
 
+pub use access::AuthConfig;
 pub use broker::{Broker, BrokerParts, RecordRoom};
 pub use clock::{Clock, SystemClock};
 pub use config::BrokerConfig;
+pub use flotilla_identity::{
+    Algorithm as TokenAlgorithm, ApiKey, ApiKeyHash, ApiKeyId, IssuerConfig, IssuersError,
+};
 pub use serving::{peer_server, public_server};
 pub use unreadable::explain_refusal;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use flotilla_identity::IssuersError;
 use flotilla_protocol::{ApiError, LeaderHint};
 use flotilla_raft::{Leadership, Partition, RaftNode};
 use flotilla_state::metadata::MetadataState;
@@ -12,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Keeper;
 use crate::broker::{BrokerParts, RecordRoom};
 use crate::config::BrokerConfig;
 use crate::coordinators::Sessions;
@@ -46,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) leaders_elsewhere: LeadersElsewhere,
     pub(crate) schemas: SchemasInForce,
     pub(crate) sessions: Sessions,
+    /// Who finds out who calls; nobody is asked without one.
+    pub(crate) keeper: Option<Keeper>,
     parts: BrokerParts,
     state: watch::Receiver<Arc<MetadataState>>,
     failure: watch::Sender<Option<String>>,
@@ -53,10 +57,19 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(config: BrokerConfig, parts: BrokerParts, stop: CancellationToken) -> Self {
+    pub(crate) fn new(
+        config: BrokerConfig,
+        parts: BrokerParts,
+        stop: CancellationToken,
+    ) -> Result<Self, IssuersError> {
+        let keeper = config.auth.clone().map(|auth| {
+            let (state, clock) = (parts.metadata.watch(), parts.clock.clone());
+            Keeper::start(auth, state, clock, &stop)
+        });
+        let keeper = keeper.transpose()?;
         let room = config.produce_bytes_in_flight_max;
         let room = room.clamp(GRPC_MESSAGE_BYTES_MAX, Semaphore::MAX_PERMITS);
-        Self {
+        Ok(Self {
             id: parts.raft.id(),
             raft: parts.raft.clone(),
             metadata: parts.metadata.clone(),
@@ -75,9 +88,10 @@ impl Node {
             state: parts.metadata.watch(),
             failure: watch::channel(None).0,
             round_robin: Mutex::new(0),
+            keeper,
             config,
             parts,
-        }
+        })
     }
 
     /// The metadata as this node has applied it.

@@ -6,9 +6,11 @@
 use std::time::Duration;
 
 use flotilla_protocol::ApiError;
-use flotilla_types::{ClusterId, ErrorCode};
+use flotilla_types::{ClusterId, ErrorCode, Principal};
 use tonic::Request;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+
+use crate::access::introduction;
 
 /// How often the call was passed on before it came here.
 const HOPS: &str = "flotilla-hops";
@@ -20,19 +22,38 @@ const CLUSTER: &str = "flotilla-cluster";
 /// A call goes from the node that was asked to a replica, and from there to the leader.
 const HOPS_MAX: u8 = 2;
 
-/// What the metadata of a request says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What the metadata of a request says, and on whose behalf it is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     hops: u8,
     local_only: bool,
+    caller: Principal,
+}
+
+impl Default for Origin {
+    /// This node itself.
+    fn default() -> Self {
+        Self {
+            hops: 0,
+            local_only: false,
+            caller: Principal::node(),
+        }
+    }
 }
 
 impl Origin {
     pub(crate) fn of<T>(request: &Request<T>, cluster: ClusterId) -> Result<Self, ApiError> {
-        Self::read(request.metadata(), cluster)
+        // Whoever let the request in has noted who makes it. Where nobody asks, everybody is welcome.
+        let caller = request.extensions().get::<Principal>();
+        let caller = caller.cloned().unwrap_or_else(Principal::node);
+        Self::read(request.metadata(), cluster, caller)
     }
 
-    fn read(headers: &MetadataMap, cluster: ClusterId) -> Result<Self, ApiError> {
+    fn read(
+        headers: &MetadataMap,
+        cluster: ClusterId,
+        caller: Principal,
+    ) -> Result<Self, ApiError> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         if let Some(theirs) = text(CLUSTER)
             && theirs != cluster.to_string()
@@ -52,37 +73,44 @@ impl Origin {
         Ok(Self {
             hops,
             local_only: headers.contains_key(LOCAL_ONLY),
+            caller,
         })
     }
 
+    /// On whose behalf it is made.
+    pub(crate) fn caller(&self) -> &Principal {
+        &self.caller
+    }
+
     /// Another node sent it, and will try again itself.
-    pub(crate) fn is_node(self) -> bool {
+    pub(crate) fn is_node(&self) -> bool {
         self.hops > 0
     }
 
-    pub(crate) fn may_pass_on(self) -> bool {
+    pub(crate) fn may_pass_on(&self) -> bool {
         self.hops < HOPS_MAX && !self.local_only
     }
 
-    pub(crate) fn local_only(self) -> bool {
+    pub(crate) fn local_only(&self) -> bool {
         self.local_only
     }
 
     /// The request as another node gets it. It has `limit` to answer.
-    pub(crate) fn pass_on<T>(self, message: T, cluster: ClusterId, limit: Duration) -> Request<T> {
+    pub(crate) fn pass_on<T>(&self, message: T, cluster: ClusterId, limit: Duration) -> Request<T> {
         let mut request = self.pass_on_stream(message, cluster);
         request.set_timeout(limit);
         request
     }
 
     /// As [`Self::pass_on`], for a call that lasts as long as its client wants.
-    pub(crate) fn pass_on_stream<T>(self, message: T, cluster: ClusterId) -> Request<T> {
+    pub(crate) fn pass_on_stream<T>(&self, message: T, cluster: ClusterId) -> Request<T> {
         let mut request = Request::new(message);
         let headers = request.metadata_mut();
         headers.insert(HOPS, AsciiMetadataValue::from(u16::from(self.hops) + 1));
         if let Ok(cluster) = AsciiMetadataValue::try_from(cluster.to_string()) {
             headers.insert(CLUSTER, cluster);
         }
+        introduction::write(&self.caller, headers);
         request
     }
 

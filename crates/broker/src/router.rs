@@ -47,7 +47,7 @@ pub(crate) enum Forwarding {
 }
 
 impl Forwarding {
-    pub(crate) fn of(origin: Origin, no_forward: bool) -> Self {
+    pub(crate) fn of(origin: &Origin, no_forward: bool) -> Self {
         if no_forward {
             Self::Refused
         } else if origin.may_pass_on() {
@@ -345,8 +345,8 @@ mod tests {
     #[test]
     fn forwarding_is_the_clients_wish_before_anything_else() {
         let client = Origin::default();
-        assert_eq!(Forwarding::of(client, false), Forwarding::Allowed);
-        assert_eq!(Forwarding::of(client, true), Forwarding::Refused);
+        assert_eq!(Forwarding::of(&client, false), Forwarding::Allowed);
+        assert_eq!(Forwarding::of(&client, true), Forwarding::Refused);
     }
 
     #[test]

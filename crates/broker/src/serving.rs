@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flotilla_protocol::internal::v1::metadata_link_server::MetadataLinkServer;
 use flotilla_protocol::v1;
+use flotilla_protocol::v1::access_server::AccessServer;
 use flotilla_protocol::v1::cluster_admin_server::ClusterAdminServer;
 use flotilla_protocol::v1::consumer_groups_server::ConsumerGroupsServer;
 use flotilla_protocol::v1::fetch_server::FetchServer;
@@ -26,6 +27,7 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
+use crate::access::{self, AccessService};
 use crate::cluster::ClusterService;
 use crate::groups::GroupService;
 use crate::jobs::JobService;
@@ -69,7 +71,12 @@ pub(crate) fn public_routes(node: &Arc<Node>, health: &Health) -> Routes {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let invariant = "invariant: the descriptors were generated with this program";
-    client_services(node)
+    let services = client_services(node);
+    let services = match &node.keeper {
+        Some(keeper) => access::let_in(services, keeper),
+        None => services,
+    };
+    services
         .add_service(health.service())
         .add_service(descriptors().build_v1().expect(invariant))
         // Python's reflection library and older command lines know no other version.
@@ -77,8 +84,13 @@ pub(crate) fn public_routes(node: &Arc<Node>, health: &Health) -> Routes {
         .prepare()
 }
 
+pub(crate) fn local_routes(node: &Arc<Node>) -> Routes {
+    client_services(node).prepare()
+}
+
 pub(crate) fn peer_routes(node: &Arc<Node>) -> Routes {
-    client_services(node)
+    let services = access::take_introductions(client_services(node));
+    services
         .add_service(
             MetadataLinkServer::new(MetadataLinkService::new(node.clone()))
                 .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
@@ -117,6 +129,10 @@ fn client_services(node: &Arc<Node>) -> Routes {
             .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
     )
     .add_service(
+        AccessServer::new(AccessService::new(node.clone()))
+            .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
+    )
+    .add_service(
         ManifestsServer::new(ManifestService::new(node.clone()))
             .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX),
     )
@@ -145,6 +161,7 @@ impl Health {
             JobsServer::<JobService>::NAME,
             SchemaAdminServer::<SchemaService>::NAME,
             ManifestsServer::<ManifestService>::NAME,
+            AccessServer::<AccessService>::NAME,
         ];
         for service in services {
             self.reporter.set_service_status(service, status).await;

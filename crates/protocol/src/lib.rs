@@ -8,6 +8,7 @@
 
 mod api_error;
 mod bulk;
+mod caller;
 mod codec;
 mod fetch_stream;
 mod hello;

@@ -7,6 +7,7 @@ use flotilla_protocol::v1::cluster_admin_client::ClusterAdminClient;
 use flotilla_protocol::v1::cluster_admin_server::ClusterAdmin;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::{Leadership, Partition};
+use flotilla_state::access::{AccessAction, Resource};
 use flotilla_types::{ErrorCode, NodeId, PartitionIndex, TopicName};
 use tokio::time::{Instant, sleep};
 use tonic::{Request, Response, Status};
@@ -33,7 +34,7 @@ impl ClusterService {
     async fn transfer(
         &self,
         request: v1::TransferLeaderRequest,
-        origin: Origin,
+        origin: &Origin,
     ) -> Result<v1::PartitionLeader, ApiError> {
         self.node.refuse_when_stopping()?;
         let name = TopicName::parse(&request.topic)?;
@@ -69,7 +70,7 @@ impl ClusterService {
         &self,
         leader: NodeId,
         request: v1::TransferLeaderRequest,
-        origin: Origin,
+        origin: &Origin,
         deadline: Instant,
     ) -> Result<v1::PartitionLeader, ApiError> {
         let channel = self.node.peers.channel(leader).await?;
@@ -90,7 +91,8 @@ impl ClusterAdmin for ClusterService {
         &self,
         request: Request<v1::DescribeClusterRequest>,
     ) -> Result<Response<v1::DescribeClusterResponse>, Status> {
-        let origin = Origin::of(&request, self.node.peers.cluster())?;
+        let node = &self.node;
+        let origin = node.admit(&request, AccessAction::Describe, Resource::Cluster)?;
         self.node.refuse_when_stopping()?;
         let (state, partitions) = match origin.local_only() {
             true => (self.node.state(), self.node.own_statuses().await),
@@ -111,8 +113,9 @@ impl ClusterAdmin for ClusterService {
         &self,
         request: Request<v1::TransferLeaderRequest>,
     ) -> Result<Response<v1::TransferLeaderResponse>, Status> {
-        let origin = Origin::of(&request, self.node.peers.cluster())?;
-        let leader = Some(self.transfer(request.into_inner(), origin).await?);
+        let node = &self.node;
+        let origin = node.admit(&request, AccessAction::Alter, Resource::Cluster)?;
+        let leader = Some(self.transfer(request.into_inner(), &origin).await?);
         Ok(Response::new(v1::TransferLeaderResponse { leader }))
     }
 
@@ -120,7 +123,9 @@ impl ClusterAdmin for ClusterService {
         &self,
         request: Request<v1::ChangePlacementRequest>,
     ) -> Result<Response<v1::ChangePlacementResponse>, Status> {
-        let changed = self.node.change_placement(request.into_inner()).await?;
+        let node = &self.node;
+        node.admit(&request, AccessAction::Alter, Resource::Cluster)?;
+        let changed = node.change_placement(request.into_inner()).await?;
         Ok(Response::new(changed))
     }
 }
@@ -155,7 +160,7 @@ fn require_replica(located: &Located, to: NodeId) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorCode::UnknownNode, message))
 }
 
-fn may_pass(error: &ApiError, origin: Origin) -> bool {
+fn may_pass(error: &ApiError, origin: &Origin) -> bool {
     let no_leader = matches!(
         error.code,
         ErrorCode::NotLeader | ErrorCode::LeaderNotAvailable

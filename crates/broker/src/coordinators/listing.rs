@@ -49,7 +49,7 @@ impl Node {
     /// node leads for a node that asks.
     pub(crate) async fn list_coordinated<T: Listing>(
         &self,
-        origin: Origin,
+        origin: &Origin,
     ) -> Result<Listed<T>, ApiError> {
         let deadline = Instant::now() + LIST_LIMIT;
         loop {

@@ -6,6 +6,7 @@ use flotilla_protocol::ApiError;
 use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
 use flotilla_protocol::v1::jobs_client::JobsClient;
 use flotilla_raft::Coordinator;
+use flotilla_state::access::Resource;
 use flotilla_state::metadata::{MetadataCommand, MetadataState, Partition};
 use flotilla_types::limits::{COORDINATORS, GRPC_MESSAGE_BYTES_MAX};
 use flotilla_types::{ErrorCode, GroupId, JobName, NameError, partition_of_key};
@@ -23,6 +24,9 @@ pub(crate) trait Coordinated: Clone + Display + Send + Sync + 'static {
     type Client: Send;
 
     fn parse(name: &str) -> Result<Self, NameError>;
+
+    /// As access rules name it.
+    fn resource(&self) -> Resource<'_>;
 
     /// The coordinator's placement, once there are coordinators. It is the same one for ever.
     fn coordinator<'a>(&self, metadata: &'a MetadataState) -> Option<&'a Partition>;
@@ -43,6 +47,10 @@ impl Coordinated for GroupId {
         Self::parse(name)
     }
 
+    fn resource(&self) -> Resource<'_> {
+        Resource::Group(self.as_str())
+    }
+
     fn coordinator<'a>(&self, metadata: &'a MetadataState) -> Option<&'a Partition> {
         metadata.coordinator_of(self)
     }
@@ -58,6 +66,10 @@ impl Coordinated for JobName {
 
     fn parse(name: &str) -> Result<Self, NameError> {
         Self::parse(name)
+    }
+
+    fn resource(&self) -> Resource<'_> {
+        Resource::Job(self.as_str())
     }
 
     fn coordinator<'a>(&self, metadata: &'a MetadataState) -> Option<&'a Partition> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flotilla_protocol::ApiError;
 use flotilla_raft::{Coordinator, Leadership};
+use flotilla_state::access::AccessAction;
 use flotilla_state::metadata::Partition;
 use flotilla_types::{ErrorCode, NodeId};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -26,6 +27,8 @@ pub(crate) trait CoordinatorCall: Clone + Send + Sync + 'static {
     /// What the call is about.
     type Subject: Coordinated;
 
+    /// What the caller must be allowed to do with it.
+    const ACTION: AccessAction;
     /// Sent twice, it does what it does once.
     const MAY_REPEAT: bool;
     /// It proposes nothing that a deposed leader would fail with, so that leadership has to be
@@ -34,6 +37,11 @@ pub(crate) trait CoordinatorCall: Clone + Send + Sync + 'static {
 
     /// The name of what it is about.
     fn subject(&self) -> &str;
+
+    /// Refuses what else the caller must be allowed to do.
+    fn allow_more(&self, _node: &Node, _origin: &Origin) -> Result<(), ApiError> {
+        Ok(())
+    }
 
     /// How long the call may take.
     fn limit(&self) -> Duration {
@@ -68,7 +76,7 @@ pub(crate) async fn serve<C: CoordinatorCall>(
     request: Request<C>,
 ) -> Result<Response<C::Answer>, Status> {
     let origin = Origin::of(&request, node.peers.cluster())?;
-    let answer = route(node, request.into_inner(), origin).await?;
+    let answer = route(node, request.into_inner(), &origin).await?;
     Ok(Response::new(answer))
 }
 
@@ -76,10 +84,12 @@ pub(crate) async fn serve<C: CoordinatorCall>(
 async fn route<C: CoordinatorCall>(
     node: &Arc<Node>,
     call: C,
-    origin: Origin,
+    origin: &Origin,
 ) -> Result<C::Answer, ApiError> {
     node.refuse_when_stopping()?;
     let subject = C::Subject::parse(call.subject())?;
+    node.allow(origin, C::ACTION, subject.resource())?;
+    call.allow_more(node, origin)?;
     let began = Instant::now();
     let deadline = began + call.limit();
     loop {
@@ -107,7 +117,7 @@ async fn route<C: CoordinatorCall>(
 }
 
 /// Whoever passed the call on tries again itself.
-fn may_repeat<C: CoordinatorCall>(error: &ApiError, origin: Origin) -> bool {
+fn may_repeat<C: CoordinatorCall>(error: &ApiError, origin: &Origin) -> bool {
     let passes = match error.code {
         ErrorCode::NotLeader | ErrorCode::LeaderNotAvailable | ErrorCode::ShuttingDown => true,
         ErrorCode::ResultUnknown => C::MAY_REPEAT,
@@ -134,7 +144,7 @@ async fn ask<C: CoordinatorCall>(
     node: &Node,
     leader: NodeId,
     call: C,
-    (origin, deadline): (Origin, Instant),
+    (origin, deadline): (&Origin, Instant),
 ) -> Result<C::Answer, ApiError> {
     let channel = node.peers.channel(leader).await?;
     let client = C::Subject::client(channel);
@@ -151,7 +161,7 @@ async fn ask<C: CoordinatorCall>(
 async fn find_leader<S: Coordinated>(
     node: &Node,
     placed: &Partition,
-    origin: Origin,
+    origin: &Origin,
     subject: &S,
     deadline: Instant,
 ) -> Result<Route, ApiError> {
@@ -175,7 +185,7 @@ async fn find_leader<S: Coordinated>(
 async fn wait_for_leader(
     node: &Node,
     placed: &Partition,
-    origin: Origin,
+    origin: &Origin,
 ) -> Result<Route, ApiError> {
     loop {
         let Some(coordinator) = node.raft.coordinator(placed.raft_group) else {
@@ -207,7 +217,7 @@ async fn wait_for_leader(
 }
 
 /// A node that has a replica, and so knows the leader.
-fn any_replica(node: &Node, placed: &Partition, origin: Origin) -> Option<Route> {
+fn any_replica(node: &Node, placed: &Partition, origin: &Origin) -> Option<Route> {
     if !origin.may_pass_on() {
         return None;
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
 use flotilla_protocol::{ApiError, OffsetRange, OffsetSpec, v1};
 use flotilla_raft::Coordinator;
+use flotilla_state::access::AccessAction;
 use flotilla_state::groups::{CoordinatorCommand, CoordinatorOutcome, OffsetCommit};
 use flotilla_types::limits::{OFFSET_COMMITS_PER_REQUEST_MAX, OFFSET_METADATA_BYTES_MAX};
 use flotilla_types::{
@@ -33,6 +34,7 @@ impl CoordinatorCall for v1::CommitOffsetsRequest {
     type Answer = v1::CommitOffsetsResponse;
     type Subject = GroupId;
     // In one generation only one member commits, and it knows which of its commits is the last.
+    const ACTION: AccessAction = AccessAction::Consume;
     const MAY_REPEAT: bool = true;
 
     fn subject(&self) -> &str {
@@ -149,7 +151,8 @@ async fn require_below_end(
     if here.is_some_and(|partition| offset <= partition.high_watermark()) {
         return Ok(());
     }
-    let ask = |spec| node.offset_at_leader(located, spec, Origin::default(), deadline);
+    let this_node = Origin::default();
+    let ask = |spec| node.offset_at_leader(located, spec, &this_node, deadline);
     let range_above = async {
         let high_watermark = ask(OffsetSpec::Latest).await?;
         if offset <= high_watermark {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::Coordinator;
+use flotilla_state::access::AccessAction;
 use flotilla_state::groups::{CoordinatorCommand, Group};
 use flotilla_types::GroupId;
 use tonic::transport::Channel;
@@ -20,6 +21,7 @@ use crate::node::Node;
 impl CoordinatorCall for v1::GetCommittedOffsetsRequest {
     type Answer = v1::GetCommittedOffsetsResponse;
     type Subject = GroupId;
+    const ACTION: AccessAction = AccessAction::Describe;
     const MAY_REPEAT: bool = true;
     const ONLY_READS: bool = true;
 
@@ -55,6 +57,7 @@ impl CoordinatorCall for v1::GetCommittedOffsetsRequest {
 impl CoordinatorCall for v1::DescribeGroupRequest {
     type Answer = v1::DescribeGroupResponse;
     type Subject = GroupId;
+    const ACTION: AccessAction = AccessAction::Describe;
     const MAY_REPEAT: bool = true;
     const ONLY_READS: bool = true;
 
@@ -89,6 +92,7 @@ impl CoordinatorCall for v1::DescribeGroupRequest {
 impl CoordinatorCall for v1::DeleteGroupRequest {
     type Answer = v1::DeleteGroupResponse;
     type Subject = GroupId;
+    const ACTION: AccessAction = AccessAction::Delete;
     const MAY_REPEAT: bool = false;
 
     fn subject(&self) -> &str {

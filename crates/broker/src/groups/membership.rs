@@ -6,6 +6,7 @@ use std::time::Duration;
 use flotilla_protocol::v1::consumer_groups_client::ConsumerGroupsClient;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::Coordinator;
+use flotilla_state::access::{AccessAction, Resource};
 use flotilla_state::groups::{
     CoordinatorCommand, CoordinatorOutcome, CoordinatorState, Member, Subscription,
 };
@@ -25,14 +26,25 @@ use crate::coordinators::{
 };
 use crate::errors;
 use crate::node::Node;
+use crate::origin::Origin;
 
 impl CoordinatorCall for v1::JoinGroupRequest {
     type Answer = v1::JoinGroupResponse;
     type Subject = GroupId;
+    const ACTION: AccessAction = AccessAction::Consume;
     const MAY_REPEAT: bool = true;
 
     fn subject(&self) -> &str {
         &self.group_id
+    }
+
+    /// Topics that a pattern matches are asked about when they are fetched.
+    fn allow_more(&self, node: &Node, origin: &Origin) -> Result<(), ApiError> {
+        let subscription = self.subscription.as_ref();
+        let topics = subscription.map_or(&[][..], |subscription| &subscription.topics);
+        topics
+            .iter()
+            .try_for_each(|topic| node.allow(origin, AccessAction::Consume, Resource::Topic(topic)))
     }
 
     async fn carry_out(
@@ -74,6 +86,7 @@ impl CoordinatorCall for v1::JoinGroupRequest {
 impl CoordinatorCall for v1::HeartbeatRequest {
     type Answer = v1::HeartbeatResponse;
     type Subject = GroupId;
+    const ACTION: AccessAction = AccessAction::Consume;
     const MAY_REPEAT: bool = true;
     const ONLY_READS: bool = true;
 
@@ -142,6 +155,7 @@ impl CoordinatorCall for v1::HeartbeatRequest {
 impl CoordinatorCall for v1::LeaveGroupRequest {
     type Answer = v1::LeaveGroupResponse;
     type Subject = GroupId;
+    const ACTION: AccessAction = AccessAction::Consume;
     const MAY_REPEAT: bool = true;
 
     fn subject(&self) -> &str {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use flotilla_protocol::v1;
 use flotilla_protocol::v1::consumer_groups_server::ConsumerGroups;
+use flotilla_state::access::Resource;
 use tonic::{Request, Response, Status};
 
 use super::describe::list_message;
@@ -64,7 +65,10 @@ impl ConsumerGroups for GroupService {
     ) -> Result<Response<v1::ListGroupsResponse>, Status> {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
         self.node.refuse_when_stopping()?;
-        let listed = self.node.list_coordinated(origin).await?;
+        let mut listed = self.node.list_coordinated(&origin).await?;
+        let sees =
+            |group: &v1::GroupSummary| self.node.sees(&origin, Resource::Group(&group.group_id));
+        listed.parts.retain(sees);
         Ok(Response::new(list_message(listed)))
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use flotilla_protocol::v1::jobs_client::JobsClient;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::Coordinator;
+use flotilla_state::access::AccessAction;
 use flotilla_state::groups::{JobCommand, JobOutcome};
 use flotilla_types::limits::JOB_WAIT_MS_MAX;
 use flotilla_types::{ErrorCode, FencingToken, JobName, MemberId};
@@ -25,6 +26,7 @@ use crate::node::{Node, shutting_down};
 impl CoordinatorCall for v1::AcquireJobRequest {
     type Answer = v1::AcquireJobResponse;
     type Subject = JobName;
+    const ACTION: AccessAction = AccessAction::Own;
     const MAY_REPEAT: bool = true;
 
     fn subject(&self) -> &str {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use flotilla_protocol::v1::jobs_client::JobsClient;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::Coordinator;
+use flotilla_state::access::AccessAction;
 use flotilla_state::groups::{CoordinatorCommand, CoordinatorOutcome, JobCommand, JobOutcome};
 use flotilla_types::{FencingToken, JobName, MemberId};
 use tonic::transport::Channel;
@@ -18,6 +19,7 @@ use crate::node::Node;
 impl CoordinatorCall for v1::RenewJobRequest {
     type Answer = v1::RenewJobResponse;
     type Subject = JobName;
+    const ACTION: AccessAction = AccessAction::Own;
     const MAY_REPEAT: bool = true;
     const ONLY_READS: bool = true;
 
@@ -53,6 +55,7 @@ impl CoordinatorCall for v1::RenewJobRequest {
 impl CoordinatorCall for v1::ReleaseJobRequest {
     type Answer = v1::ReleaseJobResponse;
     type Subject = JobName;
+    const ACTION: AccessAction = AccessAction::Own;
     const MAY_REPEAT: bool = true;
 
     fn subject(&self) -> &str {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use flotilla_protocol::v1;
 use flotilla_protocol::v1::jobs_server::Jobs;
+use flotilla_state::access::Resource;
 use tonic::{Request, Response, Status};
 
 use super::list::list_response;
@@ -50,7 +51,9 @@ impl Jobs for JobService {
     ) -> Result<Response<v1::ListJobsResponse>, Status> {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
         self.node.refuse_when_stopping()?;
-        let listed = self.node.list_coordinated(origin).await?;
+        let mut listed = self.node.list_coordinated(&origin).await?;
+        let sees = |job: &v1::Job| self.node.sees(&origin, Resource::Job(&job.name));
+        listed.parts.retain(sees);
         Ok(list_response(listed))
     }
 }

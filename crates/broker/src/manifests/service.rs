@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flotilla_protocol::v1::manifests_server::Manifests;
 use flotilla_protocol::{ApiError, v1};
+use flotilla_state::access::{AccessAction, Resource};
 use flotilla_state::metadata::MetadataState;
 use flotilla_types::limits::{GRPC_MESSAGE_BYTES_MAX, METADATA_COMMAND_BYTES_MAX};
 use flotilla_types::{ClusterId, ErrorCode};
@@ -126,8 +127,10 @@ impl ManifestService {
 impl Manifests for ManifestService {
     async fn export_manifest(
         &self,
-        _request: Request<v1::ExportManifestRequest>,
+        request: Request<v1::ExportManifestRequest>,
     ) -> Result<Response<v1::ExportManifestResponse>, Status> {
+        let node = &self.node;
+        node.admit(&request, AccessAction::Describe, Resource::Cluster)?;
         let state = self.caught_up().await?;
         refuse_large_export(&state)?;
         Ok(Response::new(v1::ExportManifestResponse {
@@ -141,6 +144,12 @@ impl Manifests for ManifestService {
         &self,
         request: Request<v1::ApplyManifestRequest>,
     ) -> Result<Response<v1::ApplyManifestResponse>, Status> {
+        // A manifest may be about any topic.
+        let action = match request.get_ref().dry_run {
+            true => AccessAction::Describe,
+            false => AccessAction::Alter,
+        };
+        self.node.admit(&request, action, Resource::Cluster)?;
         Ok(Response::new(self.apply(request.into_inner()).await?))
     }
 }

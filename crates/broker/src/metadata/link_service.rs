@@ -7,8 +7,9 @@ use flotilla_protocol::ApiError;
 use flotilla_protocol::internal::v1::metadata_link_server::MetadataLink;
 use flotilla_protocol::internal::v1::propose_response::Outcome;
 use flotilla_protocol::internal::v1::{
-    CoordinatorsCreated, DoneTogether, GetVersionRequest, GetVersionResponse, MoveFinished,
-    NodeRegistered, NotMoving, PlacementChanged, ProducerIds, ProposeRequest, ProposeResponse,
+    AccessChanged, CoordinatorsCreated, DoneTogether, GetVersionRequest, GetVersionResponse,
+    KeyAdded, KeyRemoved, MoveFinished, NodeRegistered, NotMoving, PlacementChanged, ProducerIds,
+    ProposeRequest, ProposeResponse,
 };
 use flotilla_state::metadata::MetadataCommand;
 use flotilla_types::ErrorCode;
@@ -88,6 +89,11 @@ impl MetadataLink for MetadataLinkService {
             Accepted::Placement => Outcome::PlacementChanged(PlacementChanged {}),
             Accepted::MoveFinished => Outcome::MoveFinished(MoveFinished {}),
             Accepted::NotMoving => Outcome::NotMoving(NotMoving {}),
+            Accepted::Access { granted, revoked } => {
+                Outcome::AccessChanged(AccessChanged { granted, revoked })
+            }
+            Accepted::KeyAdded => Outcome::KeyAdded(KeyAdded {}),
+            Accepted::KeyRemoved => Outcome::KeyRemoved(KeyRemoved {}),
         };
         Ok(Response::new(ProposeResponse {
             version: proposed.version,

@@ -44,6 +44,12 @@ pub(crate) enum Accepted {
     MoveFinished,
     /// The group is not moving to these replicas, or not any more, or it is gone.
     NotMoving,
+    Access {
+        granted: u32,
+        revoked: u32,
+    },
+    KeyAdded,
+    KeyRemoved,
 }
 
 impl Node {
@@ -97,6 +103,11 @@ impl Node {
             MetadataOutcome::PlacementChanged => Accepted::Placement,
             MetadataOutcome::MoveFinished => Accepted::MoveFinished,
             MetadataOutcome::NotMoving => Accepted::NotMoving,
+            MetadataOutcome::AccessChanged { granted, revoked } => {
+                Accepted::Access { granted, revoked }
+            }
+            MetadataOutcome::KeyAdded => Accepted::KeyAdded,
+            MetadataOutcome::KeyRemoved => Accepted::KeyRemoved,
             MetadataOutcome::Rejected(rejection) => {
                 return Err(errors::from_metadata_rejection(&rejection));
             }
@@ -253,6 +264,12 @@ fn read_response(response: internal::ProposeResponse) -> Result<Proposed, ApiErr
         Some(Outcome::PlacementChanged(_)) => Accepted::Placement,
         Some(Outcome::MoveFinished(_)) => Accepted::MoveFinished,
         Some(Outcome::NotMoving(_)) => Accepted::NotMoving,
+        Some(Outcome::AccessChanged(changed)) => Accepted::Access {
+            granted: changed.granted,
+            revoked: changed.revoked,
+        },
+        Some(Outcome::KeyAdded(_)) => Accepted::KeyAdded,
+        Some(Outcome::KeyRemoved(_)) => Accepted::KeyRemoved,
         None => return Err(unexpected_answer()),
     };
     Ok(Proposed {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use flotilla_protocol::v1::metadata_server::Metadata;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::Leadership;
+use flotilla_state::access::{AccessAction, Resource};
 use flotilla_state::metadata::{MetadataState, NodeDuty, Partition, Topic};
 use flotilla_types::limits::TOPICS_PER_REQUEST_MAX;
 use flotilla_types::{ErrorCode, RaftGroupId, TopicName};
@@ -32,9 +33,9 @@ impl MetadataService {
     async fn topics(
         &self,
         names: &[String],
-        origin: Origin,
+        origin: &Origin,
     ) -> Result<Vec<v1::TopicMetadata>, ApiError> {
-        let found = self.node.find_topics(names).await?;
+        let found = self.node.find_topics(names, origin).await?;
         let known: Vec<_> = found
             .iter()
             .filter_map(|(_, found)| found.as_ref().ok())
@@ -45,6 +46,7 @@ impl MetadataService {
                 id: topic.id.get(),
                 name,
                 error: None,
+                has_schema: !topic.schemas.is_empty(),
                 partitions: self.node.partition_messages(&topic, &leaders),
             },
             Err(error) => v1::TopicMetadata {
@@ -69,7 +71,7 @@ impl Metadata for MetadataService {
         let topics = match request.nodes_only {
             true if request.topics.is_empty() => Vec::new(),
             true => return Err(nodes_only_with_topics().into()),
-            false => self.topics(&request.topics, origin).await?,
+            false => self.topics(&request.topics, &origin).await?,
         };
         Ok(Response::new(v1::GetMetadataResponse {
             cluster_id: self.node.peers.cluster().to_string(),
@@ -98,11 +100,12 @@ fn nodes_only_with_topics() -> ApiError {
 }
 
 impl Node {
-    /// The topics of these names, or why there is none, in their order; all topics by name if there
-    /// are no names.
+    /// The topics of these names, or why there is none, in their order; all topics that the caller may
+    /// describe by name if there are no names.
     pub(crate) async fn find_topics(
         &self,
         names: &[String],
+        origin: &Origin,
     ) -> Result<Vec<(String, Result<Topic, ApiError>)>, ApiError> {
         if names.len() > TOPICS_PER_REQUEST_MAX {
             let message = format!(
@@ -113,18 +116,23 @@ impl Node {
         }
         if names.is_empty() {
             let state = self.state();
-            let topics = state.topics().cloned();
+            let sees = |topic: &&Topic| self.sees(origin, Resource::Topic(topic.name.as_str()));
+            let topics = state.topics().filter(sees).cloned();
             return Ok(topics
                 .map(|topic| (topic.name.as_str().to_owned(), Ok(topic)))
                 .collect());
         }
-        let found = find_all(&self.state(), names);
+        let find_all = |state: &MetadataState| {
+            let find = |text: &String| (text.clone(), self.find_topic(state, text, origin));
+            names.iter().map(find).collect::<Vec<_>>()
+        };
+        let found = find_all(&self.state());
         if !found.iter().any(|(_, found)| is_unknown(found)) {
             return Ok(found);
         }
         // They may have been created a moment ago, through another node.
         match self.catch_up().await {
-            Ok(()) => Ok(find_all(&self.state(), names)),
+            Ok(()) => Ok(find_all(&self.state())),
             Err(error) => Ok(found
                 .into_iter()
                 .map(|(name, found)| match is_unknown(&found) {
@@ -135,8 +143,20 @@ impl Node {
         }
     }
 
+    fn find_topic(
+        &self,
+        state: &MetadataState,
+        text: &str,
+        origin: &Origin,
+    ) -> Result<Topic, ApiError> {
+        let name = TopicName::parse(text)?;
+        self.allow(origin, AccessAction::Describe, Resource::Topic(text))?;
+        let topic = state.topic_named(&name).cloned();
+        topic.ok_or_else(|| errors::unknown_topic(&name))
+    }
+
     /// Who leads the partitions of these topics.
-    pub(crate) async fn leaders(&self, topics: &[&Topic], origin: Origin) -> Leaders {
+    pub(crate) async fn leaders(&self, topics: &[&Topic], origin: &Origin) -> Leaders {
         let mut groups = topics.iter().flat_map(|topic| topic.raft_groups());
         let all_here = groups.all(|group| self.raft.partition(group).is_some());
         let elsewhere = match all_here || origin.local_only() {
@@ -175,18 +195,6 @@ impl Node {
             })
             .collect()
     }
-}
-
-fn find_all(state: &MetadataState, names: &[String]) -> Vec<(String, Result<Topic, ApiError>)> {
-    let find = |text: &String| {
-        let name = TopicName::parse(text)?;
-        let topic = state.topic_named(&name).cloned();
-        topic.ok_or_else(|| errors::unknown_topic(&name))
-    };
-    names
-        .iter()
-        .map(|text| (text.clone(), find(text)))
-        .collect()
 }
 
 fn is_unknown(found: &Result<Topic, ApiError>) -> bool {

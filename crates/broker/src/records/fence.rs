@@ -4,6 +4,7 @@ use flotilla_protocol::v1::FenceProducerResponse;
 use flotilla_protocol::v1::produce_client::ProduceClient;
 use flotilla_protocol::{ApiError, v1};
 use flotilla_raft::{AppendError, Partition};
+use flotilla_state::access::AccessAction;
 use flotilla_types::{ErrorCode, FencingToken, JobName, PartitionIndex};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
@@ -23,7 +24,7 @@ impl Node {
     pub(crate) async fn fence_producer(
         &self,
         request: v1::FenceProducerRequest,
-        origin: Origin,
+        origin: &Origin,
     ) -> Result<FenceProducerResponse, ApiError> {
         let job = JobName::parse(&request.job)?;
         if !FencingToken::new(request.token).is_possible() {
@@ -39,6 +40,7 @@ impl Node {
 
 impl LeaderCall for Fence {
     type Answer = FenceProducerResponse;
+    const ACTION: AccessAction = AccessAction::Publish;
 
     fn topic(&self) -> &str {
         &self.request.topic

@@ -12,6 +12,7 @@ use flotilla_protocol::v1::fetch_client::FetchClient;
 use flotilla_protocol::v1::fetch_server::Fetch;
 use flotilla_protocol::{ApiError, OffsetRange, OffsetSpec, v1};
 use flotilla_raft::Partition;
+use flotilla_state::access::{AccessAction, Resource};
 use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
 use flotilla_types::{ErrorCode, NodeId, Offset};
 use futures::Stream;
@@ -39,10 +40,12 @@ impl FetchService {
         Self { node }
     }
 
-    async fn open(&self, request: v1::FetchRequest, origin: Origin) -> Result<Messages, ApiError> {
+    async fn open(&self, request: v1::FetchRequest, origin: &Origin) -> Result<Messages, ApiError> {
         self.node.meters.fetch_requests.increment(1);
         self.node.refuse_when_stopping()?;
         let options = FetchOptions::read(&request)?;
+        let topic = Resource::Topic(options.name.as_str());
+        self.node.allow(origin, AccessAction::Consume, topic)?;
         let located = self.locate(&options).await?;
         if !self.node.has_replica(&located) {
             return self.pass_on(request, &located, &options, origin).await;
@@ -77,7 +80,7 @@ impl FetchService {
         request: v1::FetchRequest,
         located: &Located,
         options: &FetchOptions,
-        origin: Origin,
+        origin: &Origin,
     ) -> Result<Messages, ApiError> {
         let forwarding = Forwarding::of(origin, options.no_forward);
         let peer = self.node.route_to_replica(located, forwarding).await?;
@@ -136,7 +139,7 @@ impl FetchService {
     async fn leader_offset(&self, located: &Located, spec: OffsetSpec) -> Result<Offset, ApiError> {
         let deadline = Instant::now() + LEADER_LIMIT;
         self.node
-            .offset_at_leader(located, spec, Origin::default(), deadline)
+            .offset_at_leader(located, spec, &Origin::default(), deadline)
             .await
     }
 }
@@ -150,7 +153,7 @@ impl Fetch for FetchService {
         request: Request<v1::FetchRequest>,
     ) -> Result<Response<Self::FetchStream>, Status> {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
-        match self.open(request.into_inner(), origin).await {
+        match self.open(request.into_inner(), &origin).await {
             Ok(messages) => Ok(Response::new(messages)),
             Err(error) => {
                 self.node.meters.on_error(error.code);
@@ -164,7 +167,10 @@ impl Fetch for FetchService {
         request: Request<v1::ListOffsetsRequest>,
     ) -> Result<Response<v1::ListOffsetsResponse>, Status> {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
-        let offsets = self.node.list_offsets(request.into_inner(), origin).await?;
+        let offsets = self
+            .node
+            .list_offsets(request.into_inner(), &origin)
+            .await?;
         Ok(Response::new(v1::ListOffsetsResponse { offsets }))
     }
 }

@@ -43,7 +43,7 @@ impl Forward {
     pub(crate) async fn open(
         node: &Arc<Node>,
         peer: NodeId,
-        origin: Origin,
+        origin: &Origin,
     ) -> Result<Self, ApiError> {
         let channel = node.peers.channel(peer).await?;
         let (requests, outgoing) = mpsc::channel(PRODUCE_STREAM_IN_FLIGHT_MAX);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flotilla_protocol::{ApiError, v1};
+use flotilla_state::access::{AccessAction, Resource};
 use flotilla_types::limits::PRODUCE_STREAM_IN_FLIGHT_MAX;
 use flotilla_types::{ErrorCode, PartitionIndex, TopicName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -162,6 +163,9 @@ impl Intake {
         let started = Instant::now();
         let correlation_id = request.correlation_id;
         let parsed = Parsed::read(request).map_err(|error| (None, error))?;
+        let topic = Resource::Topic(parsed.name.as_str());
+        let allowed = self.node.allow(&self.origin, AccessAction::Publish, topic);
+        allowed.map_err(|error| (None, error))?;
         let index = self
             .partition_of(&parsed)
             .await
@@ -229,7 +233,12 @@ impl Intake {
         self.lanes.entry(key.clone()).or_insert_with(|| {
             // The slots of the stream are as many, so a lane is never full.
             let (arrivals, receiver) = mpsc::channel(PRODUCE_STREAM_IN_FLIGHT_MAX);
-            let lane = Lane::new(self.node.clone(), self.origin, key, self.answers.clone());
+            let lane = Lane::new(
+                self.node.clone(),
+                self.origin.clone(),
+                key,
+                self.answers.clone(),
+            );
             self.node.tasks.spawn(lane.run(receiver));
             LaneHandle {
                 arrivals,

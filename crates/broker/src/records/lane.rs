@@ -215,7 +215,7 @@ impl Lane {
         self.node.refuse_when_stopping().map_err(Outcome::Failed)?;
         let located = self.node.locate(&self.key.name, self.key.index).await;
         let located = Arc::new(located.map_err(Outcome::Failed)?);
-        let forwarding = Forwarding::of(self.origin, arrival.no_forward);
+        let forwarding = Forwarding::of(&self.origin, arrival.no_forward);
         let route = self
             .node
             .route_to_leader(&located, forwarding, arrival.deadline);
@@ -304,7 +304,7 @@ impl Lane {
             self.forward = None;
             let opened = timeout_at(
                 arrival.deadline,
-                Forward::open(&self.node, leader, self.origin),
+                Forward::open(&self.node, leader, &self.origin),
             );
             let opened = opened.await.map_err(|_| {
                 Outcome::Elsewhere(errors::no_leader(&self.key.name, self.key.index))

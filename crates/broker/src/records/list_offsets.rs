@@ -5,6 +5,7 @@ use std::time::Duration;
 use flotilla_protocol::v1::fetch_client::FetchClient;
 use flotilla_protocol::{ApiError, OffsetSpec, v1};
 use flotilla_raft::Partition;
+use flotilla_state::access::{AccessAction, Resource};
 use flotilla_types::limits::TOPIC_PARTITIONS_MAX;
 use flotilla_types::{ErrorCode, NodeId, Offset, PartitionIndex, TopicId, TopicName};
 use futures::StreamExt;
@@ -26,10 +27,12 @@ impl Node {
     pub(crate) async fn list_offsets(
         &self,
         request: v1::ListOffsetsRequest,
-        origin: Origin,
+        origin: &Origin,
     ) -> Result<Vec<v1::PartitionOffset>, ApiError> {
         self.refuse_when_stopping()?;
         let name = TopicName::parse(&request.topic)?;
+        let topic = Resource::Topic(name.as_str());
+        self.allow(origin, AccessAction::Describe, topic)?;
         let spec = OffsetSpec::parse(request.spec)?;
         if matches!(spec, OffsetSpec::Offset(_)) {
             return Err(invalid(
@@ -57,7 +60,7 @@ impl Node {
         name: &TopicName,
         partition: u32,
         spec: OffsetSpec,
-        origin: Origin,
+        origin: &Origin,
     ) -> v1::PartitionOffset {
         let offset = async {
             let located = self.locate(name, PartitionIndex::new(partition)).await?;
@@ -81,7 +84,7 @@ impl Node {
         &self,
         located: &Located,
         spec: OffsetSpec,
-        origin: Origin,
+        origin: &Origin,
         deadline: Instant,
     ) -> Result<Offset, ApiError> {
         let forwarding = Forwarding::of(origin, false);

@@ -46,7 +46,7 @@ impl Produce for ProduceService {
         request: Request<v1::FenceProducerRequest>,
     ) -> Result<Response<v1::FenceProducerResponse>, Status> {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
-        let fenced = self.node.fence_producer(request.into_inner(), origin);
+        let fenced = self.node.fence_producer(request.into_inner(), &origin);
         Ok(Response::new(fenced.await?))
     }
 

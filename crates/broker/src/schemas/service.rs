@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flotilla_protocol::v1::schema_admin_server::SchemaAdmin;
 use flotilla_protocol::{ApiError, v1};
+use flotilla_state::access::{AccessAction, Resource};
 use flotilla_state::metadata::{MetadataCommand, MetadataRejection, Topic};
 use flotilla_types::{ErrorCode, TopicName};
 use tokio::sync::Semaphore;
@@ -113,6 +114,8 @@ impl SchemaAdmin for SchemaService {
         &self,
         request: Request<v1::RegisterSchemaRequest>,
     ) -> Result<Response<v1::RegisterSchemaResponse>, Status> {
+        let topic = Resource::Topic(&request.get_ref().topic);
+        self.node.admit(&request, AccessAction::Alter, topic)?;
         Ok(Response::new(self.register(request.into_inner()).await?))
     }
 
@@ -120,6 +123,8 @@ impl SchemaAdmin for SchemaService {
         &self,
         request: Request<v1::ListSchemasRequest>,
     ) -> Result<Response<v1::ListSchemasResponse>, Status> {
+        let topic = Resource::Topic(&request.get_ref().topic);
+        self.node.admit(&request, AccessAction::Describe, topic)?;
         let name = TopicName::parse(&request.into_inner().topic).map_err(ApiError::from)?;
         let topic = self.topic(&name).await?;
         let versions = (1..).zip(&topic.schemas);
@@ -137,6 +142,8 @@ impl SchemaAdmin for SchemaService {
         &self,
         request: Request<v1::CheckSchemaRequest>,
     ) -> Result<Response<v1::CheckSchemaResponse>, Status> {
+        let topic = Resource::Topic(&request.get_ref().topic);
+        self.node.admit(&request, AccessAction::Describe, topic)?;
         let request = request.into_inner();
         let name = TopicName::parse(&request.topic).map_err(ApiError::from)?;
         let topic = self.topic(&name).await?;

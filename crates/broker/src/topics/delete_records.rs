@@ -3,6 +3,7 @@
 use flotilla_protocol::v1;
 use flotilla_protocol::v1::topic_admin_client::TopicAdminClient;
 use flotilla_raft::{AppendError, Partition};
+use flotilla_state::access::AccessAction;
 use flotilla_types::{Offset, PartitionIndex};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
@@ -12,6 +13,7 @@ use crate::node::Node;
 
 impl LeaderCall for v1::DeleteRecordsRequest {
     type Answer = v1::DeleteRecordsResponse;
+    const ACTION: AccessAction = AccessAction::Delete;
 
     fn topic(&self) -> &str {
         &self.topic

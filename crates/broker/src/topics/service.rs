@@ -8,6 +8,7 @@ use flotilla_protocol::topics::{parse_config, write_config};
 use flotilla_protocol::v1::topic_admin_server::TopicAdmin;
 use flotilla_protocol::v1::topic_description::Result as Description;
 use flotilla_protocol::{ApiError, v1};
+use flotilla_state::access::{AccessAction, Resource};
 use flotilla_state::metadata::{MetadataCommand, Topic};
 use flotilla_types::{ErrorCode, TopicName};
 use tokio::time::{Instant, sleep};
@@ -114,7 +115,7 @@ impl TopicService {
         let state = self.node.state();
         let topic = state.topic_named(name);
         let topic = topic.ok_or_else(|| errors::unknown_topic(name))?;
-        let leaders = self.node.leaders(&[topic], Origin::default()).await;
+        let leaders = self.node.leaders(&[topic], &Origin::default()).await;
         Ok(self.message(topic, &leaders))
     }
 
@@ -135,6 +136,8 @@ impl TopicAdmin for TopicService {
         &self,
         request: Request<v1::CreateTopicRequest>,
     ) -> Result<Response<v1::CreateTopicResponse>, Status> {
+        let topic = Resource::Topic(&request.get_ref().name);
+        self.node.admit(&request, AccessAction::Create, topic)?;
         let topic = Some(self.create(request.into_inner()).await?);
         Ok(Response::new(v1::CreateTopicResponse { topic }))
     }
@@ -145,12 +148,13 @@ impl TopicAdmin for TopicService {
     ) -> Result<Response<v1::DescribeTopicsResponse>, Status> {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
         self.node.refuse_when_stopping()?;
-        let found = self.node.find_topics(&request.into_inner().names).await?;
+        let names = request.into_inner().names;
+        let found = self.node.find_topics(&names, &origin).await?;
         let known: Vec<_> = found
             .iter()
             .filter_map(|(_, found)| found.as_ref().ok())
             .collect();
-        let leaders = self.node.leaders(&known, origin).await;
+        let leaders = self.node.leaders(&known, &origin).await;
         let topics = found.into_iter().map(|(name, found)| {
             let result = match found {
                 Ok(topic) => Description::Topic(self.message(&topic, &leaders)),
@@ -168,11 +172,16 @@ impl TopicAdmin for TopicService {
 
     async fn list_topics(
         &self,
-        _request: Request<v1::ListTopicsRequest>,
+        request: Request<v1::ListTopicsRequest>,
     ) -> Result<Response<v1::ListTopicsResponse>, Status> {
+        let origin = Origin::of(&request, self.node.peers.cluster())?;
         self.node.refuse_when_stopping()?;
         let state = self.node.state();
-        let topics = state.topics().map(|topic| v1::TopicSummary {
+        let sees = |topic: &&Topic| {
+            self.node
+                .sees(&origin, Resource::Topic(topic.name.as_str()))
+        };
+        let topics = state.topics().filter(sees).map(|topic| v1::TopicSummary {
             id: topic.id.get(),
             name: topic.name.as_str().to_owned(),
             partitions: topic.partition_count(),
@@ -187,6 +196,8 @@ impl TopicAdmin for TopicService {
         &self,
         request: Request<v1::AlterTopicRequest>,
     ) -> Result<Response<v1::AlterTopicResponse>, Status> {
+        let topic = Resource::Topic(&request.get_ref().name);
+        self.node.admit(&request, AccessAction::Alter, topic)?;
         let topic = Some(self.alter(request.into_inner()).await?);
         Ok(Response::new(v1::AlterTopicResponse { topic }))
     }
@@ -195,6 +206,8 @@ impl TopicAdmin for TopicService {
         &self,
         request: Request<v1::AddPartitionsRequest>,
     ) -> Result<Response<v1::AddPartitionsResponse>, Status> {
+        let topic = Resource::Topic(&request.get_ref().name);
+        self.node.admit(&request, AccessAction::Alter, topic)?;
         let topic = Some(self.add_partitions(request.into_inner()).await?);
         Ok(Response::new(v1::AddPartitionsResponse { topic }))
     }
@@ -203,6 +216,8 @@ impl TopicAdmin for TopicService {
         &self,
         request: Request<v1::DeleteTopicRequest>,
     ) -> Result<Response<v1::DeleteTopicResponse>, Status> {
+        let topic = Resource::Topic(&request.get_ref().name);
+        self.node.admit(&request, AccessAction::Delete, topic)?;
         self.delete(request.into_inner()).await?;
         Ok(Response::new(v1::DeleteTopicResponse {}))
     }
@@ -212,7 +227,7 @@ impl TopicAdmin for TopicService {
         request: Request<v1::DeleteRecordsRequest>,
     ) -> Result<Response<v1::DeleteRecordsResponse>, Status> {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
-        let deleted = self.node.call_leader(request.into_inner(), origin);
+        let deleted = self.node.call_leader(request.into_inner(), &origin);
         Ok(Response::new(deleted.await?))
     }
 }
