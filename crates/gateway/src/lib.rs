@@ -1,20 +1,22 @@
-//! The HTTP port.
+//! The front doors: HTTP, and a protocol of lines.
 //!
 //! ```text
-//!   curl ──► accept ──► routes ──┬── /metrics                    what the process counts
-//!            limits              ├── /livez /readyz /health      what the node says of itself
-//!                                └── anything else               a problem with a stable code
+//!   curl ──► http ──┐
+//!                   ├──► doors ──► the public client, on behalf of whoever calls ──► the node
+//!   nc ────► text ──┘    who is it?
 //! ```
 //!
-//! The gateway knows HTTP and JSON. It knows neither the broker nor Raft: what it says about the node
-//! comes through [`NodeStatus`], and records will come through the public client.
+//! What comes in one by one travels together: see `publisher.rs`. The gateway knows neither the broker nor
+//! Raft. What it says about the node comes through [`NodeStatus`], who calls through [`Doorkeeper`].
 
-mod connections;
-mod gateway;
-mod health;
-mod metrics;
-mod problem;
-mod status;
+mod door;
+mod http;
+mod publisher;
+pub mod text;
 
-pub use gateway::{Gateway, GatewayConfig, MetricsText};
-pub use status::{Check, CheckOutcome, NodeStatus, StatusReport};
+pub use door::{Doorkeeper, Doors};
+#[doc(hidden)]
+pub use http::fuzzing;
+pub use http::{
+    Check, CheckOutcome, HttpConfig, HttpServer, MetricsText, NodeStatus, StatusReport,
+};

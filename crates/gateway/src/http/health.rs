@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::status::{Check, CheckOutcome, NodeStatus};
+use super::status::{Check, CheckOutcome, NodeStatus};
 
 #[derive(Serialize)]
 struct ReadyBody {
