@@ -243,6 +243,35 @@ fn a_node_alone_gets_ready_and_stops_in_order() {
 }
 
 #[test]
+fn a_directory_with_a_config_json_serves_the_text_protocol_where_it_says() {
+    let directory = TempDir::new().unwrap();
+    let ports = free_ports();
+    let (text, others) = ports.split_last().unwrap();
+    let port: u16 = text.rsplit_once('=').unwrap().1.parse().unwrap();
+    let written = format!(
+        r#"{{"server": {{"host": "127.0.0.1", "port": {port}}}, "storage": {{"path": "./messages"}}}}"#
+    );
+    fs::write(directory.path().join("config.json"), written).unwrap();
+    let mut node = Supervised::node(directory.path(), others, &[]);
+    assert_eq!(node.wait_ready(), "ready");
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let order = r#"{"order_id":101}"#;
+    write!(stream, "PUB orders 16\r\n{order}\r\nFETCH orders 0\r\n").unwrap();
+    let expected = format!("OK 0\r\nMSG 0 16\r\n{order}");
+    let mut answers = vec![0; expected.len()];
+    stream.read_exact(&mut answers).unwrap();
+    assert_eq!(String::from_utf8(answers).unwrap(), expected);
+    assert!(directory.path().join("messages").is_dir());
+
+    node.signal("TERM");
+    assert_eq!(node.wait_end().code(), Some(0), "{}", node.errors());
+    let mut last_words = String::new();
+    stream.read_to_string(&mut last_words).unwrap();
+    assert!(last_words.starts_with("ERR SHUTTING_DOWN "), "{last_words}");
+}
+
+#[test]
 fn a_node_stops_when_its_supervisor_is_gone() {
     let directory = TempDir::new().unwrap();
     let mut node = Supervised::node(directory.path(), &free_ports(), &[]);

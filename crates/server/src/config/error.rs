@@ -72,6 +72,8 @@ pub(crate) enum ConfigError {
         larger: &'static str,
         larger_value: u64,
     },
+    #[error("{key} {detail}")]
+    Auth { key: &'static str, detail: String },
     #[error("storage.{0}")]
     Storage(#[from] flotilla_storage::InvalidConfig),
 }

@@ -34,12 +34,6 @@ pub(crate) fn read_json(file: &Path, written: &mut Written) -> Result<(), Config
         (Some(Value::Text(host)), Some(Value::Integer(port))) => Some(join(host, port)),
         (host, port) => port.or(host),
     };
-    if address.is_some() {
-        foreign.written.warn(format!(
-            "{}: the port is the text protocol's, which is not served yet: nothing listens there",
-            file.display()
-        ));
-    }
     foreign.set(settings::LISTEN_TEXT.key, address)?;
     let path = foreign.take("storage", "path");
     foreign.set(settings::NODE_DATA_DIR.key, path)?;

@@ -36,8 +36,14 @@ pub(crate) struct Text {
 /// The name of a file or a directory.
 pub(crate) struct FilePath;
 
+/// The name of a file, or `"off"` for none.
+pub(crate) struct FilePathOrOff;
+
 /// One of a few words.
 pub(crate) struct Choice(pub(crate) &'static [&'static str]);
+
+/// On or off.
+pub(crate) struct Switch;
 
 /// What the log lets through.
 pub(crate) struct LogFilter;
@@ -153,6 +159,21 @@ impl Kind for FilePath {
     }
 }
 
+impl Kind for FilePathOrOff {
+    type Value = Option<PathBuf>;
+
+    fn read(&self, value: &Value) -> Option<Option<PathBuf>> {
+        match value {
+            Value::Text(text) if text == "off" => Some(None),
+            value => FilePath.read(value).map(Some),
+        }
+    }
+
+    fn takes(&self) -> String {
+        "a path, or \"off\"".to_owned()
+    }
+}
+
 impl Kind for Choice {
     type Value = &'static str;
 
@@ -166,6 +187,25 @@ impl Kind for Choice {
     fn takes(&self) -> String {
         let quoted: Vec<_> = self.0.iter().map(|choice| format!("{choice:?}")).collect();
         quoted.join(" or ")
+    }
+}
+
+impl Kind for Switch {
+    type Value = bool;
+
+    fn read(&self, value: &Value) -> Option<bool> {
+        match value {
+            Value::Text(text) | Value::Other(text) => match text.as_str() {
+                "on" | "true" => Some(true),
+                "off" | "false" => Some(false),
+                _ => None,
+            },
+            Value::Integer(_) | Value::Tables(_) => None,
+        }
+    }
+
+    fn takes(&self) -> String {
+        "\"on\" or \"off\"".to_owned()
     }
 }
 

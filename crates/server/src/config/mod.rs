@@ -12,6 +12,7 @@
 //! the table is an error that says which one is nearest.
 
 mod address;
+mod auth;
 mod checked;
 mod environment;
 mod error;

@@ -2,6 +2,7 @@
 
 use super::LogFormat;
 use super::address::HostPort;
+use super::auth::switch;
 use super::resolved::{ClusterNode, ServerConfig};
 use super::setting::AnySetting;
 use super::settings;
@@ -57,6 +58,7 @@ fn comment(setting: &dyn AnySetting) -> String {
 }
 
 /// The value in effect, as TOML.
+#[expect(clippy::too_many_lines, reason = "one line for each setting")]
 fn value(config: &ServerConfig, key: &str) -> toml::Value {
     let ServerConfig {
         listen,
@@ -66,6 +68,7 @@ fn value(config: &ServerConfig, key: &str) -> toml::Value {
         broker,
         connections,
         http,
+        text,
         ..
     } = config;
     match key {
@@ -114,16 +117,37 @@ fn value(config: &ServerConfig, key: &str) -> toml::Value {
             .map_or_else(|| "off".into(), number),
         "broker.leader_balance_patience_ms" => number(broker.leader_balance_patience_ms),
         "broker.moves_max" => number(broker.moves_max as u64),
+        "doors.publish_limit_ms" => number(millis(config.publish_limit)),
+        "doors.write_stall_ms" => number(millis(http.write_stall_limit)),
         "http.body_bytes_max" => number(http.body_bytes_max as u64),
+        "http.bodies_bytes_max" => number(http.bodies_bytes_max as u64),
+        "http.body_limit_ms" => number(millis(http.body_limit)),
         "http.connections_max" => number(http.connections_max as u64),
         "http.header_timeout_ms" => number(millis(http.header_timeout)),
+        "http.tails_max" => number(http.tails_max as u64),
+        "text.create_topics" => switch(text.create_topics),
+        "text.connections_max" => number(text.connections_max as u64),
+        "text.idle_limit_ms" => number(millis(text.idle_limit)),
+        "text.payload_bytes_max" => number(text.payload_bytes_max as u64),
         "log.format" => match config.log.format {
             LogFormat::Text => "text".into(),
             LogFormat::Json => "json".into(),
         },
         "log.level" => config.log.level.clone().into(),
-        other => unreachable!("invariant: {other} is printed; a test prints every setting"),
+        other => match other.strip_prefix("auth.") {
+            Some(name) => auth(config, name),
+            None => not_printed(other),
+        },
     }
+}
+
+fn auth(config: &ServerConfig, name: &str) -> toml::Value {
+    let value = config.written_auth.to_toml(name);
+    value.unwrap_or_else(|| not_printed(name))
+}
+
+fn not_printed(name: &str) -> toml::Value {
+    unreachable!("invariant: {name} is printed; a test prints every setting")
 }
 
 fn join(addresses: &[HostPort]) -> String {

@@ -4,12 +4,15 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use flotilla_gateway::GatewayConfig;
+use flotilla_broker::AuthConfig;
+use flotilla_gateway::HttpConfig;
+use flotilla_gateway::text::TextConfig;
 use flotilla_raft::RaftConfig;
 use flotilla_storage::StorageConfig;
 use flotilla_types::{ClusterId, NodeAddresses, NodeId};
 
 use super::address::{HostPort, PartialAddress};
+use super::auth::WrittenAuth;
 use super::checked::Checked;
 use super::error::ConfigError;
 use super::kind::{Address, Number, WrittenNode};
@@ -39,7 +42,13 @@ pub(crate) struct ServerConfig {
     pub(crate) raft: RaftConfig,
     pub(crate) broker: BrokerLimits,
     pub(crate) connections: ConnectionLimits,
-    pub(crate) http: GatewayConfig,
+    /// Who is let in; everybody is without it.
+    pub(crate) auth: Option<AuthConfig>,
+    pub(crate) written_auth: WrittenAuth,
+    pub(crate) http: HttpConfig,
+    pub(crate) text: TextConfig,
+    /// How long a record that came through a door is tried.
+    pub(crate) publish_limit: Duration,
     pub(crate) log: LogConfig,
 }
 
@@ -137,6 +146,8 @@ impl ServerConfig {
         } else {
             listed
         };
+        let text = text(checked, &listen);
+        let written_auth = WrittenAuth::read(checked);
         let name = checked.get(&settings::CLUSTER_NAME);
         Ok(Self {
             node,
@@ -160,7 +171,11 @@ impl ServerConfig {
             raft: raft(checked)?,
             broker: BrokerLimits::resolve(checked),
             connections: ConnectionLimits::resolve(checked),
+            auth: written_auth.resolve()?,
+            written_auth,
             http: http(checked),
+            text,
+            publish_limit: duration(checked, &settings::DOORS_PUBLISH_LIMIT_MS),
             log: LogConfig::resolve(checked),
         })
     }
@@ -172,6 +187,12 @@ fn cluster_id(name: &str) -> ClusterId {
 }
 
 impl ListenConfig {
+    /// Only this machine can connect.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let ports = [&self.client, &self.peer, &self.http, &self.text];
+        ports.iter().all(|address| address.is_loopback())
+    }
+
     fn resolve(checked: &Checked) -> Result<Self, ConfigError> {
         let host = checked.get(&settings::LISTEN_HOST);
         let address = |setting, port| checked.get::<Address>(setting).or(&host, port);
@@ -404,12 +425,30 @@ impl ConnectionLimits {
     }
 }
 
-fn http(checked: &Checked) -> GatewayConfig {
-    GatewayConfig {
+fn http(checked: &Checked) -> HttpConfig {
+    HttpConfig {
         body_bytes_max: to_usize(checked.get(&settings::HTTP_BODY_BYTES_MAX)),
+        bodies_bytes_max: to_usize(checked.get(&settings::HTTP_BODIES_BYTES_MAX)),
+        body_limit: duration(checked, &settings::HTTP_BODY_LIMIT_MS),
         header_timeout: duration(checked, &settings::HTTP_HEADER_TIMEOUT_MS),
+        write_stall_limit: duration(checked, &settings::DOORS_WRITE_STALL_MS),
+        tails_max: to_usize(checked.get(&settings::HTTP_TAILS_MAX)),
         connections_max: to_usize(checked.get(&settings::HTTP_CONNECTIONS_MAX)),
         drain_limit: duration(checked, &settings::NODE_DRAIN_LIMIT_MS),
+    }
+}
+
+fn text(checked: &Checked, listen: &ListenConfig) -> TextConfig {
+    TextConfig {
+        payload_bytes_max: to_usize(checked.get(&settings::TEXT_PAYLOAD_BYTES_MAX)),
+        create_topics: checked.get(&settings::TEXT_CREATE_TOPICS),
+        connections_max: to_usize(checked.get(&settings::TEXT_CONNECTIONS_MAX)),
+        idle_limit: duration(checked, &settings::TEXT_IDLE_LIMIT_MS),
+        write_stall_limit: duration(checked, &settings::DOORS_WRITE_STALL_MS),
+        drain_limit: duration(checked, &settings::NODE_DRAIN_LIMIT_MS),
+        http_address: Some(listen.http.to_string()),
+        grpc_address: Some(listen.client.to_string()),
+        ..TextConfig::default()
     }
 }
 

@@ -3,9 +3,10 @@
 //! A key is `section.name`. In a file it is `name` in the table `section`; as a variable it is
 //! `FLOTILLA_SECTION_NAME`; on the command line every one can be given with `--set key=value`.
 
+use super::auth::Issuers;
 use super::kind::{
-    Address, Choice, FilePath, HostPortsOrOff, LogFilter, NODE_ID as NODE_ID_KIND, Nodes, Number,
-    NumberOrOff, Text,
+    Address, Choice, FilePath, FilePathOrOff, HostPortsOrOff, LogFilter, NODE_ID as NODE_ID_KIND,
+    Nodes, Number, NumberOrOff, Switch, Text,
 };
 use super::setting::{AnySetting, Setting};
 
@@ -73,10 +74,9 @@ settings! {
     LISTEN_PEER: Address = Address, "listen.peer", default Some("7401"),
         "Where the other nodes connect. Clients have no business there.";
     LISTEN_HTTP: Address = Address, "listen.http", default Some("7402"),
-        "Where HTTP is served: metrics and health.";
+        "Where HTTP is served: publish and read, the management of topics, metrics and health.";
     LISTEN_TEXT: Address = Address, "listen.text", default Some("7403"),
-        "Reserved for the text protocol. It is read and checked, but this version does not listen \
-         there yet.";
+        "Where the text protocol is served.";
 
     ADVERTISE_CLIENT: Address = Address, "advertise.client", default None,
         "Where clients reach this node, as others are told. By default what cluster.nodes says, or \
@@ -190,16 +190,70 @@ settings! {
     BROKER_MOVES_MAX: Number = Number::count(1, 1_024), "broker.moves_max", default Some("4"),
         "Most partitions led by this node whose replicas move to other nodes at a time.";
 
+    AUTH_ENABLED: Switch = Switch, "auth.enabled", default Some("off"),
+        "Whether callers have to prove who they are, with a token or a key, and may do only what access \
+         rules allow. All nodes of a cluster should agree on every auth setting. While it is off, whoever \
+         reaches a port may do everything.";
+    AUTH_ISSUERS: Issuers = Issuers, "auth.issuers", default Some("off"),
+        "Issuers whose tokens count (OpenID Connect, client credentials). Their keys are found at \
+         <issuer>/.well-known/openid-configuration unless jwks_url is given, and fetched by https. \
+         Algorithms are RS256, ES256, ES384 and EdDSA. The principal is token:NAME, where the name is the \
+         claim principal_claim, or else client_id, azp or sub.";
+    AUTH_AUDIENCE: Text = Text { what: "an audience" }, "auth.audience",
+        default Some("kbroker-inbox"),
+        "What a token must be meant for, its claim aud, where its issuer's entry names no audiences.";
+    AUTH_PUBLISH_SCOPE: Text = Text { what: "a scope, or \"off\"" }, "auth.publish_scope",
+        default Some("kbroker-inbox.event-publish"),
+        "Scope without which a token publishes nothing, whatever the access rules say. \"off\" asks for none.";
+    AUTH_ANONYMOUS: Switch = Switch, "auth.anonymous", default Some("off"),
+        "Whether callers who show nothing are let in, as the principal anonymous, who may do what access \
+         rules allow it. By default they are refused.";
+    AUTH_ADMINISTRATORS: Text = Text { what: "principals with commas between, or \"off\"" },
+        "auth.administrators", default Some("off"),
+        "Principals who may do everything, as in token:ops,key:deploy: somebody has to make the first rule.";
+    AUTH_BOOTSTRAP_KEY_FILE: FilePathOrOff = FilePathOrOff, "auth.bootstrap_key_file",
+        default Some("off"),
+        "File with a key that counts from the start, the same on all nodes, as `flotilla key generate` makes \
+         one. Its principal is key:bootstrap, an administrator.";
+
+    DOORS_PUBLISH_LIMIT_MS: Number = Number::milliseconds(1, 120_000), "doors.publish_limit_ms",
+        default Some("30000"),
+        "How long a record that came by HTTP or the text protocol is tried, through changes of leaders \
+         too, before its sender is told that nobody knows what became of it.";
+    DOORS_WRITE_STALL_MS: Number = Number::milliseconds(10, HOUR_MS), "doors.write_stall_ms",
+        default Some("30000"),
+        "How long a client of HTTP or the text protocol may leave an answer unread. Then it is cut off.";
+
     HTTP_BODY_BYTES_MAX: Number = Number::bytes(1, GIB), "http.body_bytes_max",
-        default Some("1048576"),
+        default Some("8388608"),
         "Largest body of an HTTP request. A larger one is refused with 413.";
+    HTTP_BODIES_BYTES_MAX: Number = Number::bytes(MIB, TIB), "http.bodies_bytes_max",
+        default Some("134217728"),
+        "Bodies of all HTTP requests that are under way, together. More are refused with 503.";
+    HTTP_BODY_LIMIT_MS: Number = Number::milliseconds(10, HOUR_MS), "http.body_limit_ms",
+        default Some("30000"),
+        "How long the body of an HTTP request may take to arrive. Then it is refused with 408.";
     HTTP_CONNECTIONS_MAX: Number = Number::count(1, MIB), "http.connections_max",
-        default Some("1024"),
-        "HTTP connections that are served at a time. More wait to be accepted.";
+        default Some("16384"),
+        "HTTP connections that are served at a time. One more is refused with 503.";
     HTTP_HEADER_TIMEOUT_MS: Number = Number::milliseconds(10, HOUR_MS), "http.header_timeout_ms",
         default Some("15000"),
         "How long a connection may take to send the head of an HTTP request, and how long it may \
          be idle.";
+    HTTP_TAILS_MAX: Number = Number::count(0, MIB), "http.tails_max", default Some("1024"),
+        "Live tails (server-sent events) that are open at a time. One more is refused with 503.";
+
+    TEXT_CREATE_TOPICS: Switch = Switch, "text.create_topics", default Some("on"),
+        "Whether the text protocol creates a topic, with one partition, when somebody publishes to it.";
+    TEXT_CONNECTIONS_MAX: Number = Number::count(1, MIB), "text.connections_max",
+        default Some("4096"),
+        "Connections of the text protocol that are served at a time. One more is refused.";
+    TEXT_IDLE_LIMIT_MS: Number = Number::milliseconds(10, 24 * HOUR_MS), "text.idle_limit_ms",
+        default Some("300000"),
+        "How long a connection of the text protocol may be without a command.";
+    TEXT_PAYLOAD_BYTES_MAX: Number = Number::bytes(1, 8 * MIB), "text.payload_bytes_max",
+        default Some("1048576"),
+        "Largest payload that the text protocol takes. A topic may take less.";
 
     LOG_FORMAT: Choice = Choice(&["text", "json"]), "log.format", default Some("text"),
         "How log lines on stderr look: for people, or one JSON object a line.";

@@ -147,6 +147,11 @@ impl Cluster {
             // If nobody reads it, nobody misses it.
             let _ = writeln!(stdout, "ready: bootstrap {bootstrap} http {http}");
             let _ = stdout.flush();
+            if !self.plan.asks_who_calls() {
+                say(
+                    "nobody is asked who they are, and everybody may do everything: that is what auth.enabled is for",
+                );
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use toml::{Table, Value};
 
 use super::cluster::DevError;
 use crate::args::DevArgs;
+use crate::config::settings::AUTH_ENABLED;
 
 /// Ports from one node to the next.
 const PORT_STEP: u16 = 10;
@@ -59,6 +60,13 @@ impl Plan {
         };
         plan.refuse_other_size()?;
         Ok(plan)
+    }
+
+    /// Whether callers have to prove who they are.
+    pub(super) fn asks_who_calls(&self) -> bool {
+        let is_on = |value: &str| matches!(value, "on" | "true");
+        let mut settings = self.settings.iter();
+        settings.any(|(key, value)| key == AUTH_ENABLED.key && is_on(value))
     }
 
     /// Where clients can connect: `host:port,..`.

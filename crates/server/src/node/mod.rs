@@ -1,8 +1,8 @@
 //! One node, from its first port to its last fsync.
 //!
 //! ```text
-//!   start   HTTP ─ directory ─ identity ─ raft ─ metadata ─ broker ─ peer port ─ client port
-//!   stop    not ready ─ client port ─ requests in hand ─ leaderships ─ peer port ─ storage ─ HTTP
+//!   start   HTTP ─ directory ─ identity ─ raft ─ metadata ─ broker ─ peer port ─ client port ─ text port
+//!   stop    not ready ─ text port, client port ─ requests in hand ─ leaderships ─ peer port ─ storage ─ HTTP
 //! ```
 //!
 //! HTTP comes first and goes last, so that whoever watches the node sees what it is doing. The other
@@ -11,6 +11,7 @@
 
 mod connections;
 mod data_directory;
+mod doors;
 mod error;
 mod grpc_port;
 mod open_files;
@@ -25,7 +26,8 @@ pub(crate) use orders::StopOrders;
 
 use std::sync::Arc;
 
-use flotilla_gateway::Gateway;
+use flotilla_gateway::text::{TextServer, ThroughDoors};
+use flotilla_gateway::{Doors, HttpServer};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -44,15 +46,27 @@ pub(crate) async fn run(
     mut orders: StopOrders,
 ) -> Result<(), NodeError> {
     open_files::raise_limit();
+    if config.auth.is_none() && !config.listen.is_loopback() {
+        tracing::warn!(
+            "auth.enabled is off: whoever reaches a port of this node may do everything"
+        );
+    }
     let ports = Ports::reserve(&config.listen).await?;
     let status = Arc::new(Status::new(config));
     let tasks = TaskTracker::new();
     let last = CancellationToken::new();
-    let gateway = Gateway::new(config.http, status.clone(), recorder.text());
-    tasks.spawn(gateway.serve(ports.http.listen()?, last.clone()));
+    let porter = Arc::new(doors::Porter::default());
+    let doors = Doors::new(porter.clone(), config.publish_limit);
+    let http = HttpServer::new(config.http, doors.clone(), status.clone(), recorder.text());
+    tasks.spawn(http.serve(ports.http.listen()?, last.clone()));
     tasks.spawn(keep_metrics_small(recorder, last.clone()));
 
     let mut node = RunningNode::start(config, (ports.client, ports.peer), &status).await?;
+    porter.begin(node.broker());
+    let serving = CancellationToken::new();
+    tasks.spawn(doors::open(doors.clone(), node.broker(), serving.clone()));
+    let text = TextServer::new(config.text.clone(), Arc::new(ThroughDoors::new(doors)));
+    tasks.spawn(text.serve(ports.text.listen()?, serving.clone()));
     let (joined, audience) = (node.joined(), orders.audience());
     tasks.spawn(
         last.clone()
@@ -63,6 +77,7 @@ pub(crate) async fn run(
         reason = node.failure() => return Err(NodeError::Failed { reason }),
     }
     status.stopping();
+    serving.cancel();
     tokio::select! {
         () = node.stop(config.stop) => {}
         () = orders.stop_at_once() => {}

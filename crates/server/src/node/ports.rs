@@ -15,6 +15,7 @@ pub(super) struct Ports {
     pub(super) client: ReservedPort,
     pub(super) peer: ReservedPort,
     pub(super) http: ReservedPort,
+    pub(super) text: ReservedPort,
 }
 
 /// A port that nobody else can take and nobody can connect to yet.
@@ -44,6 +45,7 @@ impl Ports {
             client: reserve(&listen.client, "listen.client", "listen-client").await?,
             peer: reserve(&listen.peer, "listen.peer", "listen-peer").await?,
             http: reserve(&listen.http, "listen.http", "listen-http").await?,
+            text: reserve(&listen.text, "listen.text", "listen-text").await?,
         })
     }
 }

@@ -71,7 +71,7 @@ impl RunningNode {
             room,
             clock: Arc::new(SystemClock),
         };
-        let broker = Broker::start(broker_config(config), parts, CancellationToken::new());
+        let broker = Broker::start(broker_config(config), parts, CancellationToken::new())?;
         status.running(Parts {
             storage: storage.clone(),
             raft: raft.clone(),
@@ -97,6 +97,10 @@ impl RunningNode {
             raft,
             broker,
         })
+    }
+
+    pub(super) fn broker(&self) -> Broker {
+        self.broker.clone()
     }
 
     /// Becomes true when the node is ready.
@@ -140,6 +144,7 @@ fn broker_config(config: &ServerConfig) -> BrokerConfig {
         moves_max: limits.moves_max,
         shutdown_limit_ms: u64::try_from(shutdown_limit_ms).unwrap_or(u64::MAX),
         join: join(config),
+        auth: config.auth.clone(),
         ..BrokerConfig::new(config.cluster.id, config.addresses.clone())
     }
 }
