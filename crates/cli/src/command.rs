@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use crate::access::{self, AclCommand, AuthCommand, KeyCommand};
 use crate::bench::{self, BenchCommand};
 use crate::cluster::{self, ClusterCommand};
 use crate::failure::Failure;
@@ -50,6 +51,15 @@ pub enum ClientCommand {
     /// Look at the cluster, move leaders, and add, drain and replace nodes
     #[command(subcommand, after_help = Exit::HELP)]
     Cluster(ClusterCommand),
+    /// Say who may do what
+    #[command(subcommand, after_help = Exit::HELP)]
+    Acl(AclCommand),
+    /// Find out why somebody is let in or not
+    #[command(subcommand, after_help = Exit::HELP)]
+    Auth(AuthCommand),
+    /// Make, list and delete keys, with which programs prove who they are
+    #[command(subcommand, after_help = Exit::HELP)]
+    Key(KeyCommand),
     /// Measure throughput and latency
     #[command(subcommand, after_help = Exit::HELP)]
     Bench(BenchCommand),
@@ -100,6 +110,9 @@ async fn dispatch(
         ClientCommand::Group(command) => groups::run(command, global, io).await,
         ClientCommand::Job(command) => jobs::run(command, global, io).await,
         ClientCommand::Cluster(command) => cluster::run(command, global, io).await,
+        ClientCommand::Acl(command) => access::run_acl(command, global, io).await,
+        ClientCommand::Auth(command) => access::run_auth(command, global, io).await,
+        ClientCommand::Key(command) => access::run_keys(command, global, io).await,
         ClientCommand::Bench(command) => bench::run(command, global, io).await,
         ClientCommand::Kbroker(command) => kbroker::run(command, global, io).await,
     }
@@ -175,6 +188,14 @@ mod tests {
             "flotilla cluster drain 3 --cancel",
             "flotilla cluster replace 2 --with 4 --force",
             "flotilla cluster rebalance --yes",
+            "flotilla acl list -o json",
+            "flotilla acl grant token:a publish,describe topic:integrations.{claim:client_id}.data",
+            "flotilla acl revoke * all topic:*",
+            "flotilla acl test --as token:a --scope s --claim a=b --publish t",
+            "flotilla acl test --do alter cluster",
+            "flotilla auth explain --token-file f",
+            "flotilla key create a",
+            "flotilla key generate",
             "flotilla bench produce --topic a --records 5 --record-size 1KiB --window 1 --clients 2",
             "flotilla bench consume --topic a --records 5 --record-size 100 --window 9 --clients 2",
         ] {
@@ -222,6 +243,9 @@ mod tests {
             "flotilla cluster transfer-leader a x --to 1",
             "flotilla cluster add-node",
             "flotilla cluster drain 3 --dry-run --wait",
+            "flotilla acl test --publish a --consume b",
+            "flotilla acl test",
+            "flotilla acl grant token:a publish",
             "flotilla bench produce --topic a --window 0",
         ] {
             let error = parse(line).unwrap_err();

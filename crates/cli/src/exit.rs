@@ -21,6 +21,8 @@ pub enum Exit {
     Conflict,
     /// A part was done and another failed. stderr says which.
     Partial,
+    /// The caller is not known, or may not do this.
+    Denied,
     /// A comparison that was asked to say so found differences.
     Different,
     /// A signal ended the command before it was done.
@@ -38,10 +40,11 @@ Exit codes:
   4    not found
   5    exists already, or is in conflict with something newer
   6    done in part
+  7    the caller is not known, or may not do this
   9    there are differences, after `diff --exit-code`
   130  interrupted";
 
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -49,6 +52,7 @@ Exit codes:
         Self::NotFound,
         Self::Conflict,
         Self::Partial,
+        Self::Denied,
         Self::Different,
         Self::Interrupted,
     ];
@@ -62,6 +66,7 @@ Exit codes:
             Self::NotFound => 4,
             Self::Conflict => 5,
             Self::Partial => 6,
+            Self::Denied => 7,
             Self::Different => 9,
             Self::Interrupted => 130,
         }
@@ -92,6 +97,7 @@ Exit codes:
             ErrorCode::CoordinatorFull
             | ErrorCode::DiskFull
             | ErrorCode::GroupFull
+            | ErrorCode::IdentityUnavailable
             | ErrorCode::LeaderNotAvailable
             | ErrorCode::NotEnoughNodes
             | ErrorCode::NotLeader
@@ -100,18 +106,21 @@ Exit codes:
             | ErrorCode::ShuttingDown
             | ErrorCode::Timeout => Self::Unavailable,
             ErrorCode::UnknownGroup
+            | ErrorCode::UnknownKey
             | ErrorCode::UnknownNode
             | ErrorCode::UnknownPartition
             | ErrorCode::UnknownSchema
             | ErrorCode::UnknownTopic => Self::NotFound,
             ErrorCode::GroupNotEmpty
             | ErrorCode::JobHeld
+            | ErrorCode::KeyExists
             | ErrorCode::ProducerFenced
             | ErrorCode::SchemaIncompatible
             | ErrorCode::SchemaRequired
             | ErrorCode::TopicExists
             | ErrorCode::TopicProtected
             | ErrorCode::VersionConflict => Self::Conflict,
+            ErrorCode::PermissionDenied | ErrorCode::Unauthenticated => Self::Denied,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Options that every client command takes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use flotilla_client::{Admin, Client, ClientConfig};
+use flotilla_client::{Admin, Client, ClientConfig, ClientError, Credentials};
 use flotilla_types::Timestamp;
 
 use crate::failure::Failure;
@@ -23,6 +24,24 @@ pub struct GlobalOptions {
         default_value = "127.0.0.1:7400"
     )]
     pub bootstrap: Vec<String>,
+    /// File with a token or a key that is shown to the nodes
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_name = "FILE",
+        env = "FLOTILLA_TOKEN_FILE"
+    )]
+    pub token_file: Option<PathBuf>,
+    /// The token or key itself, only from the environment: a command line is seen by others
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        env = "FLOTILLA_TOKEN",
+        hide_env_values = true
+    )]
+    pub token: Option<String>,
     /// How results and errors are printed
     #[arg(
         short,
@@ -51,13 +70,43 @@ pub struct GlobalOptions {
 impl GlobalOptions {
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
         let doing = format!("connect to {}", self.bootstrap.join(","));
-        Client::connect(self.client_config())
+        let mut config = self.client_config();
+        config.credentials = self.credentials()?;
+        Client::connect(config)
             .await
             .map_err(Failure::cluster(doing))
     }
 
     pub(crate) async fn admin(&self) -> Result<Admin, Failure> {
         Ok(self.connect().await?.admin())
+    }
+
+    /// Shows nothing, as somebody whose token is in question.
+    pub(crate) fn admin_as_nobody(&self) -> Result<Admin, Failure> {
+        let client = Client::unconnected(self.client_config());
+        let client = client.map_err(Failure::cluster("connect"))?;
+        Ok(client.admin())
+    }
+
+    /// What is shown to the nodes, if anything is.
+    pub(crate) fn token(&self) -> Result<Option<String>, Failure> {
+        match &self.token_file {
+            None => Ok(self.token.clone()),
+            Some(file) => match std::fs::read_to_string(file) {
+                Ok(token) => Ok(Some(token)),
+                Err(error) => {
+                    let message = format!("cannot read {}: {error}", file.display());
+                    Err(Failure::usage(message))
+                }
+            },
+        }
+    }
+
+    fn credentials(&self) -> Result<Option<Credentials>, Failure> {
+        let token = self.token()?;
+        let credentials = token.map(|token| Credentials::bearer(&token));
+        let refuse = |error: ClientError| Failure::usage(error.to_string());
+        credentials.transpose().map_err(refuse)
     }
 
     /// This moment by the same clock that stamps records.

@@ -2,6 +2,7 @@
 
 use flotilla_types::ErrorCode;
 
+#[expect(clippy::too_many_lines, reason = "one arm for each code")]
 pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
     match code {
         ErrorCode::BatchTooLarge => {
@@ -22,6 +23,9 @@ pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::GroupFull => Some("`group list` shows the groups, `group delete` removes one"),
         ErrorCode::GroupNotEmpty => Some("stop its members first; `group describe` shows them"),
         ErrorCode::Internal => Some("the node's log says more"),
+        ErrorCode::IdentityUnavailable => {
+            Some("try again in a moment; the node's log says why it does not reach the issuer")
+        }
         ErrorCode::JobHeld => Some("`job list` shows who owns it"),
         ErrorCode::LeaderNotAvailable | ErrorCode::NotLeader => {
             Some("try again in a moment; `cluster status` shows partitions without a leader")
@@ -34,6 +38,9 @@ pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
              with the oldest record kept",
         ),
         ErrorCode::Overloaded => Some("try again, more slowly: --rate limits what is sent"),
+        ErrorCode::PermissionDenied => Some(
+            "`acl test --as WHO --publish TOPIC` says which rule is missing, `acl grant` adds it",
+        ),
         ErrorCode::ProducerFenced => Some("another producer of this identity has taken over"),
         ErrorCode::RecordInvalid => Some("`schema list TOPIC` shows the topic's schema"),
         ErrorCode::ResultUnknown => Some("it may have been applied: look before you try again"),
@@ -51,6 +58,9 @@ pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::TopicProtected => {
             Some("`topic alter TOPIC --config protected=false` takes the protection away")
         }
+        ErrorCode::Unauthenticated => Some(
+            "--token-file names the file with a token or key; `auth explain` says which check failed",
+        ),
         ErrorCode::UnknownGroup => Some("`group list` shows the groups"),
         ErrorCode::UnknownNode | ErrorCode::UnknownPartition => {
             Some("`cluster status` and `topic describe` show what there is")
@@ -65,11 +75,13 @@ pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
         | ErrorCode::InvalidGroupId
         | ErrorCode::InvalidJobName
         | ErrorCode::InvalidTopicName
+        | ErrorCode::KeyExists
         | ErrorCode::OutOfOrderSequence
         | ErrorCode::SchemaInvalid
         | ErrorCode::StaleGeneration
         | ErrorCode::StaleToken
         | ErrorCode::UnknownCodec
+        | ErrorCode::UnknownKey
         | ErrorCode::UnknownMember
         | ErrorCode::UnknownProducer => None,
     }

@@ -8,6 +8,7 @@
 //! Data goes to stdout and everything else to stderr, both through [`Output`]. Every command ends
 //! with an [`Exit`] of one fixed table.
 
+mod access;
 mod bench;
 mod cluster;
 mod command;
