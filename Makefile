@@ -102,9 +102,8 @@ verify: ## What has to pass before a change lands
 	@.ci/run
 
 .PHONY: fuzz
-fuzz: ## Feed damaged record batches to the parser for a minute (needs a nightly Rust and cargo-fuzz)
-	@mkdir -p fuzz/corpus/record_batch
-	@cargo +nightly fuzz run record_batch fuzz/corpus/record_batch fuzz/seeds/record_batch -- -max_total_time=60
+fuzz: deps ## Feed damaged record batches, requests, lines and tokens to their parsers (SECONDS=60 each; needs a nightly Rust and cargo-fuzz)
+	@.ci/fuzz $(or $(SECONDS),60)
 
 .PHONY: clean
 clean: ## Forget the build of our own crates; RocksDB stays
