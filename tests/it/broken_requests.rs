@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flotilla_client::{ApiError, Client, ClientConfig, ErrorCode, OffsetSpec};
-use flotilla_tests::cluster::{Cluster, ClusterOptions, Node, get};
+use flotilla_tests::cluster::{Cluster, ClusterOptions, Node};
+use flotilla_tests::http::get;
 use flotilla_tests::phase::phase;
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -239,7 +240,7 @@ async fn connections_that_say_nothing_give_way() {
     let said = String::from_utf8_lossy(&said);
     let cause = "OVERLOADED: this node has 4 connections";
     assert!(said.contains(cause), "{said}");
-    let metrics = get(&node.http_address(), "/metrics").await.unwrap().body;
+    let metrics = get(&node.http_address(), "/metrics").await.unwrap().text();
     let refusals = r#"flotilla_grpc_connections_refused_total{port="listen.client"}"#;
     assert!(metrics.contains(refusals), "{metrics}");
 

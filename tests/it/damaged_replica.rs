@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use flotilla_client::{Client, ErrorCode, ProducerConfig, TopicName};
-use flotilla_tests::cluster::{Cluster, ClusterOptions, Node, get};
+use flotilla_tests::cluster::{Cluster, ClusterOptions, Node};
 use flotilla_tests::condition::until;
 use flotilla_tests::history::{History, RecordId};
+use flotilla_tests::http::get;
 use flotilla_tests::phase::phase;
 use flotilla_tests::replicas::{wait_for_leader, wait_until_caught_up};
 use flotilla_tests::workload::{Writing, read_whole, write};
@@ -108,7 +109,10 @@ async fn wait_until_no_replica_is_damaged(node: &Node) {
     let address = node.http_address();
     until("no replica is damaged", LIMIT, async || {
         let health = get(&address, "/health").await.ok()?;
-        health.body.contains("no replica is damaged").then_some(())
+        health
+            .text()
+            .contains("no replica is damaged")
+            .then_some(())
     })
     .await;
 }

@@ -9,6 +9,7 @@
     reason = "a story that cannot go on says so by failing, and is told in one piece"
 )]
 
+mod access;
 mod all_nodes_killed_at_once;
 mod any_node_serves;
 mod bad_batches;
@@ -17,11 +18,18 @@ mod command_line;
 mod consumer_groups;
 mod damaged_replica;
 mod disk_full;
+mod doors;
 mod elastic_cluster;
 mod fenced_owners;
 mod follower_away;
 mod graceful_stop;
 mod group_fencing;
+mod http_broken_bodies;
+mod http_failover;
+mod http_manage;
+mod http_publish;
+mod http_read;
+mod http_schemas;
 mod jobs;
 mod leader_killed;
 mod majority_lost;
@@ -34,6 +42,8 @@ mod records_past_their_age;
 mod restart_with_many;
 mod schemas;
 mod single_node;
+mod text_failover;
+mod text_port;
 mod tidy;
 mod topics;
 mod topics_admin;

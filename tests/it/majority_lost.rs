@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use flotilla_client::{ClusterDescription, NodeId};
-use flotilla_tests::cluster::{Cluster, get};
+use flotilla_tests::cluster::Cluster;
 use flotilla_tests::condition::until;
+use flotilla_tests::http::get;
 use flotilla_tests::phase::phase;
 
 use crate::topics::{create, name};
@@ -32,11 +33,11 @@ async fn the_last_one_of_three_claims_no_leaders(was_leader: bool) {
     }
     until("it is not ready", LIMIT, async || {
         let answer = get(&http, "/readyz").await.ok()?;
-        (answer.status == 503 && answer.body.contains("no leader")).then_some(())
+        (answer.status == 503 && answer.text().contains("no leader")).then_some(())
     })
     .await;
     let health = get(&http, "/health").await.unwrap();
-    assert_eq!(health.status, 503, "{}", health.body);
+    assert_eq!(health.status, 503, "{}", health.text());
     until("it claims no leaders", LIMIT, async || {
         let described = client.admin().describe_cluster().await.ok()?;
         assert_eq!(described.answered_by, last);

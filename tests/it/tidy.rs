@@ -12,14 +12,20 @@ const HOUSE: &Rows<'_> = &[
     ("storage", &["types"]),
     ("state", &["types"]),
     ("schema", &["types"]),
+    ("identity", &["types"]),
     ("raft", &["storage", "state", "protocol", "types"]),
-    ("broker", &["raft", "schema", "state", "protocol", "types"]),
+    (
+        "broker",
+        &["identity", "raft", "schema", "state", "protocol", "types"],
+    ),
     ("client", &["protocol", "types"]),
-    ("gateway", &["types"]),
-    ("cli", &["client", "schema", "types"]),
+    ("gateway", &["client", "types"]),
+    ("cli", &["client", "identity", "schema", "types"]),
     (
         "server",
-        &["broker", "cli", "gateway", "raft", "storage", "types"],
+        &[
+            "broker", "cli", "client", "gateway", "raft", "storage", "types",
+        ],
     ),
 ];
 
@@ -30,6 +36,7 @@ const OWNERS: &Rows<'_> = &[
     ("clap", &["cli", "server"]),
     ("clap_complete", &["cli"]),
     ("jsonschema", &["schema"]),
+    ("jsonwebtoken", &["identity"]),
     ("openraft", &["raft"]),
     ("openraft-macros", &["raft"]),
     ("openraft-rt", &["raft"]),
@@ -37,8 +44,9 @@ const OWNERS: &Rows<'_> = &[
     ("prost", &["protocol"]),
     ("prost-types", &["protocol"]),
     ("protox", &["protocol"]),
+    ("reqwest", &["identity"]),
     ("rocksdb", &["storage"]),
-    ("serde", &["cli", "gateway", "server"]),
+    ("serde", &["cli", "gateway", "identity", "server"]),
     ("tonic-health", &["broker"]),
     ("tonic-prost", &["protocol"]),
     ("tonic-prost-build", &["protocol"]),
@@ -68,7 +76,7 @@ const BUDGET: Budget = Budget {
 };
 
 /// `types` is words and rules. Without a bound, everything that two crates share would end there.
-const TYPES_LINES_MAX: usize = 3_000;
+const TYPES_LINES_MAX: usize = 3_200;
 
 fn manifests() -> Vec<Manifest> {
     let workspace = Workspace::here();

@@ -7,7 +7,8 @@ use flotilla_client::{
     Client, ClientConfig, NewTopic, OffsetSpec, PartitionIndex, ProducerConfig, ProducerRecord,
     TopicName,
 };
-use flotilla_tests::cluster::{Cluster, Node, get};
+use flotilla_tests::cluster::{Cluster, Node};
+use flotilla_tests::http::get;
 use flotilla_tests::phase::phase;
 use futures::future::try_join_all;
 use serde::Serialize;

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use flotilla_client::{Client, ClusterDescription, PartitionIndex, ProducerConfig, TopicName};
-use flotilla_tests::cluster::{Cluster, flotilla_binary, get, next_port};
+use flotilla_tests::cluster::{Cluster, flotilla_binary, next_port};
 use flotilla_tests::condition::until;
+use flotilla_tests::http::get;
 use flotilla_tests::phase::phase;
 use serde::Serialize;
 use tempfile::TempDir;

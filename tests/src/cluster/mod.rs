@@ -6,7 +6,6 @@
 
 mod binary;
 mod command;
-mod http;
 mod node;
 mod ports;
 
@@ -18,7 +17,6 @@ use tempfile::TempDir;
 
 pub use binary::flotilla_binary;
 pub use command::{CommandOutcome, flotilla};
-pub use http::{HttpAnswer, get};
 pub use node::Node;
 pub use ports::next_port;
 

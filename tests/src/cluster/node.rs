@@ -10,9 +10,9 @@ use flotilla_client::NodeId;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::binary::flotilla_binary;
-use super::http::get;
 use super::ports::next_port;
 use crate::condition::until;
+use crate::http::get;
 
 /// A node that was asked to stop and still runs by then hangs.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -74,6 +74,10 @@ impl Node {
 
     pub fn http_address(&self) -> String {
         format!("127.0.0.1:{}", self.ports.http)
+    }
+
+    pub fn text_address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.text)
     }
 
     pub fn data_dir(&self) -> PathBuf {
