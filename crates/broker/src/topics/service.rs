@@ -176,6 +176,8 @@ impl TopicAdmin for TopicService {
     ) -> Result<Response<v1::ListTopicsResponse>, Status> {
         let origin = Origin::of(&request, self.node.peers.cluster())?;
         self.node.refuse_when_stopping()?;
+        // Whoever was told that a topic is there finds it on every node, also on one that has just started.
+        self.node.catch_up().await?;
         let state = self.node.state();
         let sees = |topic: &&Topic| {
             self.node
