@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flotilla_net::Source;
 use flotilla_storage::{Seams, Storage, StorageConfig};
 use flotilla_types::batch::BatchProducer;
 use flotilla_types::{
@@ -90,7 +91,7 @@ impl Cluster {
         let identity = storage
             .adopt_identity(ClusterId::new([7; 16]), NodeId::new(at as u64 + 1))
             .unwrap();
-        let connector = Arc::new(TcpConnector::default());
+        let connector = Arc::new(TcpConnector::new(Source::Any, None));
         let node = RaftNode::start(self.config.clone(), storage.clone(), identity, connector);
         for (peer, address) in self.addresses.iter().enumerate() {
             node.set_peer(NodeId::new(peer as u64 + 1), &address.to_string(), None);
@@ -101,7 +102,7 @@ impl Cluster {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let peers = peers.clone();
-                links.spawn(async move { peers.serve(stream).await });
+                links.spawn(async move { peers.serve(stream, None).await });
             }
         });
         Running {

@@ -38,7 +38,7 @@ pub use metadata::Metadata;
 pub use moving::MoveStep;
 pub use node::{GroupKind, GroupSpec, OpenGroupError, Opened, RaftNode};
 pub use partition::{AppendError, Partition};
-pub use peer::{ConnectError, Connector, PeerServer, PeerStream, TcpConnector};
+pub use peer::{ConnectError, Connector, Destination, PeerServer, PeerStream, TcpConnector};
 pub use positions::{Batches, Cursor, ReadError};
 pub use ticket::{Appended, Submitted, Ticket};
 

@@ -13,7 +13,7 @@ use super::quiesce::{self, UNCONFIRMED_MAX};
 use crate::config::RaftConfig;
 use crate::group::Leadership;
 use crate::groups::GroupTable;
-use crate::peer::{LinkState, PeerLink};
+use crate::peer::{ConnectError, LinkState, PeerLink};
 
 /// How long the quiet groups of a leader that was away for a moment wait for a word of it.
 const RETURN_GRACE: Duration = Duration::from_millis(2_500);
@@ -57,8 +57,8 @@ impl RaftNode {
     }
 
     /// A connection to whichever node listens for its peers at this address.
-    pub async fn connect_to(&self, address: &str) -> Option<Channel> {
-        self.links.connect_to(address).await.ok()
+    pub async fn connect_to(&self, address: &str) -> Result<Channel, ConnectError> {
+        self.links.connect_to(address).await
     }
 
     /// The other nodes of the cluster, whether or not they can be reached.

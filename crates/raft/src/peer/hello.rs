@@ -39,7 +39,7 @@ pub(crate) enum HelloError {
         expected: ClusterId,
         found: ClusterId,
     },
-    #[error("node {expected} was expected at this address, node {found} answered")]
+    #[error("node {expected} was expected here, and it says that it is node {found}")]
     Node { expected: NodeId, found: NodeId },
     #[error(
         "node {node} shows {found} but was already seen at {known}, which its data directory does not \
@@ -96,6 +96,10 @@ impl Credentials {
         self.removed.lock().insert(node);
     }
 
+    pub(crate) fn is_removed(&self, node: NodeId) -> bool {
+        self.removed.lock().contains(&node)
+    }
+
     pub(crate) fn hello(&self) -> OutgoingFrame {
         let hello = Hello {
             format_version: FORMAT_VERSION,
@@ -130,7 +134,7 @@ impl Credentials {
                 found: hello.node,
             });
         }
-        if self.removed.lock().contains(&hello.node) {
+        if self.is_removed(hello.node) {
             return Err(HelloError::Removed { node: hello.node });
         }
         let mut known = self.known.lock();

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flotilla_protocol::Pieces;
-use flotilla_types::{NodeId, RaftGroupId};
+use flotilla_types::{ErrorChain, NodeId, RaftGroupId};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, Sleep, interval_at, sleep, timeout};
 
-use super::connector::{ConnectError, Connector};
+use super::connector::{ConnectError, Connector, Destination};
 use super::frame::{Frame, FrameKind, OutgoingFrame};
 use super::hello::{Credentials, Farewell, HelloError};
 use super::wire::{self, Frames, Reader, SILENCE_MAX, SILENCE_USUAL, WireError, Writer};
@@ -219,13 +219,13 @@ impl Shared {
 /// Connects, serves, and starts again until the lane is dropped.
 async fn run(mut dialer: Dialer, mut queued: mpsc::Receiver<OutgoingFrame>, shared: Arc<Shared>) {
     let mut attempt = 0;
-    // Why the peer was refused last, to say it once and not at every attempt.
-    let mut refused: Option<HelloError> = None;
+    // Why there was no link last, to say it once and not at every attempt.
+    let mut complaint: Option<String> = None;
     while !queued.is_closed() {
         match timeout(CONNECT_TIMEOUT, open(&dialer)).await {
             Ok(Ok(opened)) => {
                 attempt = 0;
-                refused = None;
+                complaint = None;
                 tracing::debug!(peer = %dialer.peer, lane = ?dialer.kind, "link is up");
                 shared.state.send_replace(LinkState::Up);
                 let patience = match dialer.kind {
@@ -239,16 +239,15 @@ async fn run(mut dialer: Dialer, mut queued: mpsc::Receiver<OutgoingFrame>, shar
             }
             Ok(Err(error)) => {
                 tracing::debug!(peer = %dialer.peer, lane = ?dialer.kind, %error, "cannot connect");
-                match &error {
-                    OpenError::Refused(farewell) => dialer.credentials.on_farewell(farewell),
-                    OpenError::Hello(reason) if refused.as_ref() != Some(reason) => {
-                        tracing::error!(peer = %dialer.peer, %reason, "refusing a peer");
-                        refused = Some(reason.clone());
+                if let OpenError::Refused(farewell) = &error {
+                    dialer.credentials.on_farewell(farewell);
+                }
+                if error.is_for_people() {
+                    let reason = ErrorChain(&error).to_string();
+                    if complaint.as_ref() != Some(&reason) {
+                        tracing::error!(peer = %dialer.peer, reason, "no link to a peer");
+                        complaint = Some(reason);
                     }
-                    OpenError::Hello(_)
-                    | OpenError::Connect(_)
-                    | OpenError::Wire(_)
-                    | OpenError::NoHello => {}
                 }
                 let state = if error.is_refused() {
                     LinkState::Gone
@@ -291,6 +290,17 @@ enum OpenError {
 }
 
 impl OpenError {
+    /// It does not pass by itself: the peer is not who it should be, or has not proven it.
+    fn is_for_people(&self) -> bool {
+        match self {
+            Self::Hello(_) => true,
+            Self::Connect(ConnectError::Dial { source, .. }) => {
+                source.kind() == std::io::ErrorKind::InvalidData
+            }
+            Self::Connect(_) | Self::Wire(_) | Self::Refused(_) | Self::NoHello => false,
+        }
+    }
+
     /// The machine is there and says that no process listens.
     fn is_refused(&self) -> bool {
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(self);
@@ -306,7 +316,11 @@ impl OpenError {
 
 async fn open(dialer: &Dialer) -> Result<(Reader, Writer), OpenError> {
     let address = dialer.address.borrow().clone();
-    let stream = dialer.connector.dial(&address).await?;
+    let to = Destination {
+        node: Some(dialer.peer),
+        address: &address,
+    };
+    let stream = dialer.connector.dial(to).await?;
     let (mut reader, mut writer) = wire::split(stream, SILENCE_MAX);
     let opening = writer.open(dialer.credentials.hello()).await;
     opening.map_err(WireError::Io)?;

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 
-use super::connector::{ConnectError, Connector};
+use super::connector::{ConnectError, Connector, Destination};
 use super::frame::FrameKind;
 use super::hello::Credentials;
 use super::lane::{Dialer, Lane, LaneError, LaneKind, LinkState};
@@ -64,7 +64,11 @@ impl PeerLink {
     /// A connection of its own, for requests that are passed on.
     pub(crate) async fn connect(&self) -> Result<Channel, ConnectError> {
         let address = self.address.borrow().clone();
-        self.dialer.connector.connect(&address).await
+        let to = Destination {
+            node: Some(self.peer),
+            address: &address,
+        };
+        self.dialer.connector.connect(to).await
     }
 
     /// A lane of its own, for a snapshot, and the future that serves it.
@@ -176,7 +180,11 @@ impl Links {
     }
 
     pub(crate) async fn connect_to(&self, address: &str) -> Result<Channel, ConnectError> {
-        self.connector.connect(address).await
+        let to = Destination {
+            node: None,
+            address,
+        };
+        self.connector.connect(to).await
     }
 
     pub(crate) fn close(&self) {

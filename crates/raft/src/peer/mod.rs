@@ -22,7 +22,7 @@ mod network;
 mod server;
 mod wire;
 
-pub use connector::{ConnectError, Connector, TcpConnector};
+pub use connector::{ConnectError, Connector, Destination, TcpConnector};
 pub(crate) use frame::FrameKind;
 pub(crate) use hello::Credentials;
 pub(crate) use lane::LinkState;

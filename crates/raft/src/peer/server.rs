@@ -74,14 +74,23 @@ impl PeerServer {
         first_byte == PREFACE[0]
     }
 
-    /// Serves the link of a peer until it ends.
-    pub async fn serve(&self, stream: impl PeerStream) {
-        self.closing.run_until_cancelled(self.run(stream)).await;
+    /// Whether the node was removed from the cluster. It is not to be listened to.
+    pub fn is_removed(&self, node: NodeId) -> bool {
+        self.credentials.is_removed(node)
     }
 
-    async fn run(&self, stream: impl PeerStream) {
+    /// Serves the link of a peer until it ends. If the peer has proven which node it is, it is refused as
+    /// any other.
+    pub async fn serve(&self, stream: impl PeerStream, proven: Option<NodeId>) {
+        self.closing
+            .run_until_cancelled(self.run(stream, proven))
+            .await;
+    }
+
+    async fn run(&self, stream: impl PeerStream, proven: Option<NodeId>) {
         let (mut reader, mut writer) = wire::split(Box::new(stream), SILENCE_MAX);
-        let greeting = timeout(GREETING_LIMIT, self.greet(&mut reader, &mut writer));
+        let greeting = self.greet(proven, &mut reader, &mut writer);
+        let greeting = timeout(GREETING_LIMIT, greeting);
         let peer = match greeting.await {
             Ok(Ok(Some(peer))) => peer,
             // Anybody may say anything here.
@@ -135,6 +144,7 @@ impl PeerServer {
     /// Who has connected, unless it is nobody to talk to.
     async fn greet(
         &self,
+        proven: Option<NodeId>,
         reader: &mut Reader,
         writer: &mut Writer,
     ) -> Result<Option<NodeId>, WireError> {
@@ -145,7 +155,7 @@ impl PeerServer {
         let Some(greeting) = greeting.filter(|first| first.kind == FrameKind::Hello) else {
             return Ok(None);
         };
-        match self.credentials.check(greeting.body, None) {
+        match self.credentials.check(greeting.body, proven) {
             Ok(peer) => {
                 writer.send(self.credentials.hello().into()).await?;
                 Ok(Some(peer))
