@@ -5,7 +5,7 @@ use std::sync::Arc;
 use flotilla_identity::IssuersError;
 use flotilla_protocol::ApiError;
 use flotilla_raft::{Metadata, RaftNode};
-use flotilla_types::Principal;
+use flotilla_types::{Principal, Shown};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -81,10 +81,10 @@ impl Broker {
         serving::local_routes(&self.node)
     }
 
-    /// Who shows this token or key, or nothing.
-    pub async fn identify(&self, shown: Option<&str>) -> Result<Principal, ApiError> {
+    /// Who shows this, or nothing.
+    pub async fn identify(&self, shown: Shown<'_>) -> Result<Principal, ApiError> {
         match &self.node.keeper {
-            Some(keeper) => keeper.identify(shown).await,
+            Some(keeper) => Ok(keeper.identify(shown).await?.0),
             None => Ok(Principal::anonymous()),
         }
     }

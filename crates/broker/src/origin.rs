@@ -10,7 +10,7 @@ use flotilla_types::{ClusterId, ErrorCode, Principal};
 use tonic::Request;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
-use crate::access::introduction;
+use crate::access::{ValidUntil, introduction};
 
 /// How often the call was passed on before it came here.
 const HOPS: &str = "flotilla-hops";
@@ -28,6 +28,7 @@ pub(crate) struct Origin {
     hops: u8,
     local_only: bool,
     caller: Principal,
+    valid_until: ValidUntil,
 }
 
 impl Default for Origin {
@@ -37,6 +38,7 @@ impl Default for Origin {
             hops: 0,
             local_only: false,
             caller: Principal::node(),
+            valid_until: ValidUntil::FOREVER,
         }
     }
 }
@@ -46,13 +48,15 @@ impl Origin {
         // Whoever let the request in has noted who makes it. Where nobody asks, everybody is welcome.
         let caller = request.extensions().get::<Principal>();
         let caller = caller.cloned().unwrap_or_else(Principal::node);
-        Self::read(request.metadata(), cluster, caller)
+        let valid_until = request.extensions().get::<ValidUntil>().copied();
+        let valid_until = valid_until.unwrap_or(ValidUntil::FOREVER);
+        Self::read(request.metadata(), cluster, (caller, valid_until))
     }
 
     fn read(
         headers: &MetadataMap,
         cluster: ClusterId,
-        caller: Principal,
+        (caller, valid_until): (Principal, ValidUntil),
     ) -> Result<Self, ApiError> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         if let Some(theirs) = text(CLUSTER)
@@ -74,12 +78,18 @@ impl Origin {
             hops,
             local_only: headers.contains_key(LOCAL_ONLY),
             caller,
+            valid_until,
         })
     }
 
     /// On whose behalf it is made.
     pub(crate) fn caller(&self) -> &Principal {
         &self.caller
+    }
+
+    /// Until when what the caller has shown counts.
+    pub(crate) fn valid_until(&self) -> ValidUntil {
+        self.valid_until
     }
 
     /// Another node sent it, and will try again itself.
@@ -110,7 +120,7 @@ impl Origin {
         if let Ok(cluster) = AsciiMetadataValue::try_from(cluster.to_string()) {
             headers.insert(CLUSTER, cluster);
         }
-        introduction::write(&self.caller, headers);
+        introduction::write(&self.caller, self.valid_until, headers);
         request
     }
 

@@ -8,25 +8,12 @@ use flotilla_types::Principal;
 pub struct AuthConfig {
     /// Those whose tokens count.
     pub issuers: Vec<IssuerConfig>,
-    /// What a token must have to publish anything; rules may ask for more. Default
-    /// `kbroker-inbox.event-publish`.
+    /// What a token must have to publish anything; rules may ask for more.
     pub publish_scope: Option<String>,
-    /// Whoever shows nothing is `anonymous`, who may do what rules allow it. Default: it is refused.
+    /// Whoever shows nothing is `anonymous`, who may do what rules allow it. Otherwise it is refused.
     pub anonymous: bool,
     /// They may do everything, whatever the rules say: somebody has to make the first one.
     pub administrators: Vec<Principal>,
     /// A key that every node knows from the start. Its principal is `key:bootstrap`.
     pub bootstrap_key: Option<(ApiKeyId, ApiKeyHash)>,
-}
-
-impl Default for AuthConfig {
-    fn default() -> Self {
-        Self {
-            issuers: Vec::new(),
-            publish_scope: Some("kbroker-inbox.event-publish".to_owned()),
-            anonymous: false,
-            administrators: Vec::new(),
-            bootstrap_key: None,
-        }
-    }
 }

@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use flotilla_net::RemoteCertificate;
 use flotilla_protocol::ApiError;
-use flotilla_types::{ErrorCode, Principal};
+use flotilla_types::{ErrorCode, Principal, Shown, bearer};
 use tonic::Status;
 use tonic::codegen::{Service, http};
 use tonic::metadata::MetadataMap;
@@ -14,6 +15,7 @@ use tower::Layer;
 
 use super::introduction;
 use super::keeper::Keeper;
+use super::valid_until::ValidUntil;
 
 /// Anybody may ask what is wrong with a token.
 const OPEN_TO_ALL: &str = "/flotilla.v1.Access/ExplainToken";
@@ -39,27 +41,38 @@ enum Gate {
 }
 
 impl Gate {
-    async fn identify(&self, head: &http::request::Parts) -> Result<Principal, ApiError> {
+    async fn identify(
+        &self,
+        head: &mut http::request::Parts,
+    ) -> Result<(Principal, ValidUntil), ApiError> {
         match self {
-            Self::Public(_) if head.uri.path() == OPEN_TO_ALL => Ok(Principal::anonymous()),
-            Self::Public(keeper) => keeper.identify(bearer(&head.headers)?).await,
-            Self::Peers => introduction::read(&MetadataMap::from_headers(head.headers.clone())),
+            Self::Public(_) if head.uri.path() == OPEN_TO_ALL => {
+                Ok((Principal::anonymous(), ValidUntil::FOREVER))
+            }
+            Self::Public(keeper) => {
+                let certificate = head.extensions.get::<RemoteCertificate>();
+                let shown = Shown {
+                    token: token(&head.headers)?,
+                    certificate: certificate.and_then(RemoteCertificate::shown),
+                };
+                keeper.identify(shown).await
+            }
+            Self::Peers => {
+                let metadata = MetadataMap::from_headers(std::mem::take(&mut head.headers));
+                let caller = introduction::read(&metadata);
+                head.headers = metadata.into_headers();
+                caller
+            }
         }
     }
 }
 
-/// What is shown in `authorization: Bearer …` (RFC 6750, section 2.1).
-fn bearer(headers: &http::HeaderMap) -> Result<Option<&str>, ApiError> {
+/// What is shown in `authorization: Bearer …`.
+fn token(headers: &http::HeaderMap) -> Result<Option<&str>, ApiError> {
     let Some(value) = headers.get(http::header::AUTHORIZATION) else {
         return Ok(None);
     };
-    let shown = value.to_str().ok().and_then(|text| {
-        let (scheme, token) = text.split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then_some(token.trim())
-    });
-    match shown {
+    match value.to_str().ok().and_then(bearer) {
         Some(token) => Ok(Some(token)),
         None => Err(ApiError::new(
             ErrorCode::Unauthenticated,
@@ -110,9 +123,10 @@ where
         let gate = self.gate.clone();
         Box::pin(async move {
             let (mut head, body) = request.into_parts();
-            match gate.identify(&head).await {
-                Ok(principal) => {
+            match gate.identify(&mut head).await {
+                Ok((principal, valid_until)) => {
                     head.extensions.insert(principal);
+                    head.extensions.insert(valid_until);
                     inner.call(http::Request::from_parts(head, body)).await
                 }
                 Err(error) => Ok(Status::from(error).into_http()),

@@ -9,7 +9,7 @@ use crate::node::Node;
 use crate::origin::Origin;
 
 impl Node {
-    /// Refuses what no rule allows the caller.
+    /// Refuses what no rule allows the caller, and a caller whose proof does not count any more.
     pub(crate) fn allow(
         &self,
         origin: &Origin,
@@ -17,12 +17,29 @@ impl Node {
         resource: Resource<'_>,
     ) -> Result<(), ApiError> {
         let caller = origin.caller();
+        self.require_proof(origin)?;
         if self.may(caller, action, resource) {
             return Ok(());
         }
         let why = self.why_not(caller, action);
         let message = format!("{caller} may not {action} {resource}: {why}");
         Err(ApiError::new(ErrorCode::PermissionDenied, message))
+    }
+
+    /// A call may last longer than the token, the certificate or the key that it began with.
+    fn require_proof(&self, origin: &Origin) -> Result<(), ApiError> {
+        let Some(keeper) = &self.keeper else {
+            return Ok(());
+        };
+        origin.valid_until().check(self.now())?;
+        // The node that let the caller in knows best; another one may not have heard of a new key yet.
+        match !origin.is_node() && keeper.has_lost_key(origin.caller()) {
+            false => Ok(()),
+            true => Err(ApiError::new(
+                ErrorCode::Unauthenticated,
+                "the key was deleted: show another one",
+            )),
+        }
     }
 
     /// Who makes a request, unless the caller may not do this.

@@ -7,11 +7,12 @@ use flotilla_identity::{
 };
 use flotilla_protocol::ApiError;
 use flotilla_state::metadata::MetadataState;
-use flotilla_types::{ErrorCode, Principal, PrincipalKind};
+use flotilla_types::{ErrorCode, KeyName, Principal, PrincipalKind, Shown, ShownCertificate};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AuthConfig;
+use super::valid_until::ValidUntil;
 use crate::clock::Clock;
 
 /// What keys begin with; a token never does.
@@ -27,6 +28,7 @@ pub(crate) struct Keeper {
     pub(super) config: Arc<AuthConfig>,
     issuers: Issuers,
     state: watch::Receiver<Arc<MetadataState>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Keeper {
@@ -36,28 +38,48 @@ impl Keeper {
         clock: Arc<dyn Clock>,
         stop: &CancellationToken,
     ) -> Result<Self, IssuersError> {
-        let now = Arc::new(move || clock.now());
+        let now = {
+            let clock = clock.clone();
+            Arc::new(move || clock.now())
+        };
         let issuers = Issuers::start(config.issuers.clone(), now, stop)?;
         Ok(Self {
             config: Arc::new(config),
             issuers,
             state,
+            clock,
         })
     }
 
-    /// Who shows this.
-    pub(crate) async fn identify(&self, shown: Option<&str>) -> Result<Principal, ApiError> {
-        match shown {
-            None if self.config.anonymous => Ok(Principal::anonymous()),
-            None => Err(ApiError::new(
-                ErrorCode::Unauthenticated,
-                "nothing was shown: send `Authorization: Bearer` with a token or a key",
-            )),
-            Some(shown) if shown.starts_with(KEY_PREFIX) => self.identify_key(shown),
-            Some(shown) => match self.issuers.verify(shown).await {
-                Ok(verified) => principal_of(&verified),
+    /// Who shows this, and until when that counts.
+    pub(crate) async fn identify(
+        &self,
+        shown: Shown<'_>,
+    ) -> Result<(Principal, ValidUntil), ApiError> {
+        match (shown.token, shown.certificate) {
+            (Some(key), _) if key.starts_with(KEY_PREFIX) => {
+                Ok((self.identify_key(key)?, ValidUntil::FOREVER))
+            }
+            (Some(token), _) => match self.issuers.verify(token).await {
+                Ok(verified) => Ok((
+                    principal_of(&verified)?,
+                    ValidUntil::just_after(verified.expires_at),
+                )),
                 Err(refused) => Err(refusal(&refused)),
             },
+            (None, Some(certificate)) => {
+                let valid_until = ValidUntil::at(certificate.expires_at);
+                valid_until.check(self.clock.now())?;
+                Ok((principal_of_certificate(certificate)?, valid_until))
+            }
+            (None, None) if self.config.anonymous => {
+                Ok((Principal::anonymous(), ValidUntil::FOREVER))
+            }
+            (None, None) => Err(ApiError::new(
+                ErrorCode::Unauthenticated,
+                "nothing was shown: send `Authorization: Bearer` with a token or a key, or connect with a \
+                 certificate",
+            )),
         }
     }
 
@@ -69,6 +91,15 @@ impl Keeper {
     /// What each check says of a token.
     pub(super) async fn explain(&self, token: &str) -> Vec<Finding> {
         self.issuers.explain(token).await
+    }
+
+    /// Whether the caller has come with a key that there is not any more.
+    pub(super) fn has_lost_key(&self, caller: &Principal) -> bool {
+        if caller.kind() != PrincipalKind::Key || caller.name() == BOOTSTRAP {
+            return false;
+        }
+        let name = KeyName::parse(caller.name());
+        !name.is_ok_and(|name| self.state.borrow().access_keys().named(&name).is_some())
     }
 
     fn identify_key(&self, shown: &str) -> Result<Principal, ApiError> {
@@ -106,6 +137,18 @@ pub(super) fn principal_of(verified: &VerifiedToken) -> Result<Principal, ApiErr
     let claims = claims.filter(|(name, _)| !OF_ONE_TOKEN.contains(&name.as_str()));
     let claims = claims.map(|(name, value)| (name.clone(), value.clone()));
     Ok(principal.with_facts(verified.scopes.iter().cloned(), claims))
+}
+
+fn principal_of_certificate(certificate: ShownCertificate<'_>) -> Result<Principal, ApiError> {
+    let unfit = |reason: &str| {
+        let message = format!("the certificate names nobody who could be let in: {reason}");
+        ApiError::new(ErrorCode::Unauthenticated, message)
+    };
+    let name = certificate
+        .name
+        .ok_or_else(|| unfit("its subject has no common name, and it has no DNS name"))?;
+    let named = Principal::named(PrincipalKind::Certificate, name);
+    named.map_err(|error| unfit(&error.to_string()))
 }
 
 fn named(kind: PrincipalKind, name: &str) -> Result<Principal, ApiError> {

@@ -1,7 +1,7 @@
 //! Who calls, and what they may do.
 //!
 //! ```text
-//!   client ──► LetIn: token or key ──► principal ─┐
+//!   client ──► token, key, certificate ► principal ┐
 //!   door   ──► the principal that it let in ──────┼──► Origin ──► Node::allow, in each service
 //!   node   ──► introduction, of whom it acts for ─┘                 └─► passed on with the call
 //! ```
@@ -15,8 +15,10 @@ mod guard;
 pub(crate) mod introduction;
 mod keeper;
 mod service;
+mod valid_until;
 
 pub use config::AuthConfig;
 pub(crate) use gate::{let_in, take_introductions};
 pub(crate) use keeper::Keeper;
 pub(crate) use service::AccessService;
+pub(crate) use valid_until::ValidUntil;

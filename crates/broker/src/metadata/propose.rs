@@ -10,7 +10,7 @@ use flotilla_protocol::internal::v1::metadata_link_client::MetadataLinkClient;
 use flotilla_protocol::internal::v1::propose_response::Outcome;
 use flotilla_raft::ProposeError;
 use flotilla_state::metadata::{MetadataCommand, MetadataOutcome};
-use flotilla_types::{ErrorCode, NodeId, ProducerId, TopicId};
+use flotilla_types::{ErrorChain, ErrorCode, NodeId, ProducerId, TopicId};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::errors;
@@ -143,8 +143,8 @@ impl Node {
         limit: Duration,
     ) -> Result<Proposed, ApiError> {
         let channel = self.raft.connect_to(address).await;
-        let channel = channel.ok_or_else(|| {
-            let message = format!("{address} cannot be reached: try again in a moment");
+        let channel = channel.map_err(|error| {
+            let message = format!("try again in a moment: {}", ErrorChain(&error));
             ApiError::new(ErrorCode::LeaderNotAvailable, message)
         })?;
         // As a client would: only such a call is passed on.

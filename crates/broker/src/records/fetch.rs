@@ -14,8 +14,8 @@ use flotilla_protocol::{ApiError, OffsetRange, OffsetSpec, v1};
 use flotilla_raft::Partition;
 use flotilla_state::access::{AccessAction, Resource};
 use flotilla_types::limits::GRPC_MESSAGE_BYTES_MAX;
-use flotilla_types::{ErrorCode, NodeId, Offset};
-use futures::Stream;
+use flotilla_types::{ErrorCode, NodeId, Offset, TopicName};
+use futures::{Stream, StreamExt};
 use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -48,15 +48,38 @@ impl FetchService {
         self.node.allow(origin, AccessAction::Consume, topic)?;
         let located = self.locate(&options).await?;
         if !self.node.has_replica(&located) {
-            return self.pass_on(request, &located, &options, origin).await;
+            let answers = self.pass_on(request, &located, &options, origin).await?;
+            return Ok(self.while_allowed(answers, origin, &options.name));
         }
         let opened = self.node.wait_opened(&located);
         let partition = timeout_at(Instant::now() + LEADER_LIMIT, opened)
             .await
             .map_err(|_| errors::no_leader(&located.name, located.index))??;
         let span = self.span(&partition, &located, &options).await?;
+        let name = options.name.clone();
         let reader = Reader::new(self.node.clone(), partition, located, &options, span);
-        Ok(Box::pin(reader.into_stream()))
+        Ok(self.while_allowed(reader.into_stream(), origin, &name))
+    }
+
+    /// Ends the answers when the caller may not have more: rules change, and what it has shown expires.
+    fn while_allowed(
+        &self,
+        answers: impl Stream<Item = Result<v1::FetchResponse, Status>> + Send + 'static,
+        origin: &Origin,
+        topic: &TopicName,
+    ) -> Messages {
+        let (node, origin, topic) = (self.node.clone(), origin.clone(), topic.clone());
+        let mut is_refused = false;
+        let answers = answers.map(move |answer| {
+            let topic = Resource::Topic(topic.as_str());
+            node.allow(&origin, AccessAction::Consume, topic)?;
+            answer
+        });
+        Box::pin(answers.take_while(move |answer| {
+            let goes_on = !is_refused;
+            is_refused = answer.is_err();
+            std::future::ready(goes_on)
+        }))
     }
 
     async fn locate(&self, options: &FetchOptions) -> Result<Located, ApiError> {
