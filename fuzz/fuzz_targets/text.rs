@@ -13,6 +13,7 @@ use flotilla_gateway::text::{
     Receipt, TextBackend, TextCode, TextConfig, TextError, TextFetch, TextFetched, TextRecord,
     TextServer,
 };
+use flotilla_net::RemoteCertificate;
 use libfuzzer_sys::fuzz_target;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +31,11 @@ fuzz_target!(|sent: &[u8]| {
         .expect("a runtime without I/O needs nothing");
     let server = TextServer::new(config, Arc::clone(&broker));
     let connection = tokio::io::join(sent, &mut answers);
-    runtime.block_on(server.serve_connection(connection, &CancellationToken::new()));
+    runtime.block_on(server.serve_connection(
+        connection,
+        &RemoteCertificate::default(),
+        &CancellationToken::new(),
+    ));
     read_answers(&answers);
     find_announcements(sent, &broker.values());
 });
@@ -48,7 +53,7 @@ impl OneLog {
 impl TextBackend for OneLog {
     type Caller = ();
 
-    fn anonymous(&self) {}
+    fn newcomer(&self, _: &RemoteCertificate) {}
 
     async fn authenticate(&self, token: String) -> Result<(), TextError> {
         match token.len() {

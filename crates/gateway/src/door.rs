@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use flotilla_client::{Client, ClientError, Principal};
+use flotilla_client::{Client, ClientError, Principal, Shown};
 use futures::future::BoxFuture;
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -16,11 +16,8 @@ const DOORS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("invariant: it i
 
 /// Tells who it is that shows something.
 pub trait Doorkeeper: Send + Sync + 'static {
-    /// Who shows this token or key, or nothing. The error says which check failed, and why.
-    fn identify<'a>(
-        &'a self,
-        shown: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Principal, ClientError>>;
+    /// Who shows this, or nothing. The error says which check failed, and why.
+    fn identify<'a>(&'a self, shown: Shown<'a>) -> BoxFuture<'a, Result<Principal, ClientError>>;
 }
 
 /// All doors of a node. Cheap to clone; they are closed until the node is there.
@@ -71,7 +68,7 @@ impl Doors {
     }
 
     /// Lets somebody in.
-    pub(crate) async fn enter(&self, shown: Option<&str>) -> Result<Arc<Door>, Refusal> {
+    pub(crate) async fn enter(&self, shown: Shown<'_>) -> Result<Arc<Door>, Refusal> {
         let client = self.shared.client.get().ok_or(Refusal::Starting)?;
         let principal = self.shared.doorkeeper.identify(shown).await;
         let principal = principal.map_err(Refusal::Refused)?;

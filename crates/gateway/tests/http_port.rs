@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flotilla_client::{
-    ApiError, Client, ClientConfig, ClientError, ErrorCode, NodeChannel, Principal, Routing,
+    ApiError, Client, ClientConfig, ClientError, ErrorCode, NodeChannel, Principal, Routing, Shown,
 };
 use flotilla_gateway::{
     Check, CheckOutcome, Doorkeeper, Doors, HttpConfig, HttpServer, NodeStatus, StatusReport,
 };
+use flotilla_net::Security;
 use flotilla_protocol::v1;
 use flotilla_protocol::v1::metadata_server::{Metadata, MetadataServer};
 use flotilla_types::{ClusterId, NodeId};
@@ -65,11 +66,8 @@ impl NodeStatus for FakeNode {
 struct Sentry;
 
 impl Doorkeeper for Sentry {
-    fn identify<'a>(
-        &'a self,
-        shown: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Principal, ClientError>> {
-        let identified = match shown {
+    fn identify<'a>(&'a self, shown: Shown<'a>) -> BoxFuture<'a, Result<Principal, ClientError>> {
+        let identified = match shown.token {
             None => Ok(Principal::anonymous()),
             Some(_) => {
                 let message = "the token expired 5 s ago";
@@ -180,7 +178,7 @@ impl Port {
         let text = Arc::new(move || metrics.clone());
         let server = HttpServer::new(config, doors.clone(), node.clone(), text);
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(server.serve(listener, stop.clone()));
+        let serving = tokio::spawn(server.serve(listener, Security::default(), stop.clone()));
         Self {
             address,
             node,

@@ -47,8 +47,7 @@ impl Bodies {
         body: Body,
         (max, reason): (usize, &str),
     ) -> Result<ReadBody, Problem> {
-        let declared = headers.get(header::CONTENT_LENGTH);
-        let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        let declared = declared_length(headers);
         if let Some(length) = declared.filter(|length| *length > max) {
             return Err(too_large(format!("{length} bytes: {reason}")));
         }
@@ -111,6 +110,12 @@ impl Bodies {
             Problem::of_code(ErrorCode::Overloaded, detail.to_owned())
         })
     }
+}
+
+/// How long the body is, if its sender says so.
+pub(crate) fn declared_length(headers: &HeaderMap) -> Option<usize> {
+    let length = headers.get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
 }
 
 fn too_large(detail: String) -> Problem {

@@ -1,38 +1,26 @@
-//! Accepting HTTP connections, within limits, and letting them finish.
-//!
-//! One connection too many is told so at once, rather than left waiting: whoever made the others may never let
-//! them go.
+//! Serving HTTP connections, and letting them finish.
 
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use flotilla_client::ErrorCode;
+use flotilla_net::{Connection, Listener, PortLimits, Refusals, Security};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 use super::port::HttpConfig;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemCode};
 use super::stall::StallGuard;
 
-/// Pause after the system could not hand over a connection: it is short of something, and asking
-/// again at once would only keep a core busy.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Longest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 32 << 10;
-/// Connections that are told at a time why they are refused. More are closed without a word.
-const REFUSALS_MAX: usize = 64;
-/// How long a refused client may take to read why.
-const REFUSAL_LIMIT: Duration = Duration::from_secs(1);
 
 const OPEN: &str = "flotilla_http_connections";
 const REFUSED: &str = "flotilla_http_connections_refused_total";
@@ -40,22 +28,25 @@ const REFUSED: &str = "flotilla_http_connections_refused_total";
 pub(crate) async fn serve(
     config: HttpConfig,
     routes: Router,
-    listener: TcpListener,
+    (listener, security): (TcpListener, Security),
     stop: CancellationToken,
 ) {
+    describe_gauge!(OPEN, "Connections to the HTTP port that are open");
+    describe_counter!(
+        REFUSED,
+        "Connections to the HTTP port that were one too many"
+    );
+    let limits = PortLimits {
+        connections_max: config.connections_max,
+        open: gauge!(OPEN),
+        refused: counter!(REFUSED),
+        refusals: refusals(config.connections_max),
+        handshake_limit: config.header_timeout,
+    };
+    let mut listener = Listener::new(listener, security, limits);
     let mut connections = Connections::new(config, routes);
-    loop {
-        let next = tokio::select! {
-            () = stop.cancelled() => break,
-            next = listener.accept() => next.map(|(stream, _)| stream),
-        };
-        match next {
-            Ok(stream) => connections.take_in(stream),
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept an HTTP connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+    while let Some(connection) = stop.run_until_cancelled(listener.accept()).await {
+        connections.start(connection);
     }
     drop(listener);
     connections.drain().await;
@@ -66,21 +57,12 @@ struct Connections {
     config: HttpConfig,
     http: http1::Builder,
     routes: Router,
-    slots: Arc<Semaphore>,
-    refusals: Arc<Semaphore>,
-    open: Gauge,
-    refused: Counter,
     graceful: GracefulShutdown,
     tasks: JoinSet<()>,
 }
 
 impl Connections {
     fn new(config: HttpConfig, routes: Router) -> Self {
-        describe_gauge!(OPEN, "Connections to the HTTP port that are open");
-        describe_counter!(
-            REFUSED,
-            "Connections to the HTTP port that were one too many"
-        );
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(config.header_timeout)
@@ -89,51 +71,23 @@ impl Connections {
             config,
             http,
             routes,
-            slots: Arc::new(Semaphore::new(config.connections_max)),
-            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
-            open: gauge!(OPEN),
-            refused: counter!(REFUSED),
             graceful: GracefulShutdown::new(),
             tasks: JoinSet::new(),
         }
     }
 
-    fn take_in(&mut self, stream: TcpStream) {
+    fn start(&mut self, connection: Connection) {
         while self.tasks.try_join_next().is_some() {}
-        match Arc::clone(&self.slots).try_acquire_owned() {
-            Ok(slot) => self.start(stream, slot),
-            Err(_) => self.refuse(stream),
-        }
-    }
-
-    fn refuse(&mut self, stream: TcpStream) {
-        self.refused.increment(1);
-        let Ok(turn) = Arc::clone(&self.refusals).try_acquire_owned() else {
-            return;
-        };
-        let words = refusal(self.config.connections_max);
-        self.tasks.spawn(async move {
-            // Whoever does not read it finds the connection closed.
-            let _ = tokio::time::timeout(REFUSAL_LIMIT, say_and_close(stream, &words)).await;
-            drop(turn);
-        });
-    }
-
-    fn start(&mut self, stream: TcpStream, slot: OwnedSemaphorePermit) {
-        // A peer that is gone already shows as an error of its first read.
-        let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(self.routes.clone());
-        let stream = StallGuard::new(stream, self.config.write_stall_limit);
+        // What the certificate says is there by the time a request was read.
+        let certificate = Extension(connection.remote().clone());
+        let service = TowerToHyperService::new(certificate.layer(self.routes.clone()));
+        let stream = StallGuard::new(connection, self.config.write_stall_limit);
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         let connection = self.graceful.watch(connection);
-        let open = self.open.clone();
-        open.increment(1.0);
         self.tasks.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an HTTP connection ended early");
             }
-            open.decrement(1.0);
-            drop(slot);
         });
     }
 
@@ -148,24 +102,28 @@ impl Connections {
     }
 }
 
-async fn say_and_close(mut stream: TcpStream, words: &[u8]) -> io::Result<()> {
-    stream.write_all(words).await?;
-    stream.shutdown().await?;
-    // Closing before the client's words are read would make the system take ours back.
-    let mut said = [0; 1_024];
-    while stream.read(&mut said).await? > 0 {}
-    Ok(())
-}
-
-fn refusal(connections_max: usize) -> Vec<u8> {
+fn refusals(connections_max: usize) -> Refusals {
     let detail = format!(
         "this node has {connections_max} HTTP connections already: try another one, or again later"
     );
-    let body = Problem::of_code(ErrorCode::Overloaded, detail).into_json();
+    let too_many = Problem::of_code(ErrorCode::Overloaded, detail).into_json();
+    let plaintext = Problem::new(
+        ProblemCode::TlsRequired,
+        "this port speaks TLS: write https instead of http",
+    );
+    Refusals {
+        too_many: answer("503 Service Unavailable\r\nretry-after: 1", &too_many),
+        plaintext: answer("400 Bad Request", &plaintext.into_json()),
+    }
+}
+
+/// A whole answer, after which the connection is closed.
+fn answer(status: &str, body: &str) -> Arc<[u8]> {
     let length = body.len();
     format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-         content-length: {length}\r\nretry-after: 1\r\nconnection: close\r\n\r\n{body}"
+        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\n\
+         content-length: {length}\r\nconnection: close\r\n\r\n{body}"
     )
     .into_bytes()
+    .into()
 }

@@ -7,6 +7,8 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use flotilla_client::{ErrorCode, Shown, bearer};
+use flotilla_net::RemoteCertificate;
 use serde::de::DeserializeOwned;
 
 use super::problem::{Problem, ProblemCode};
@@ -28,21 +30,15 @@ pub(crate) struct InQuery<T>(pub(crate) T);
 /// A body of JSON.
 pub(crate) struct InBody<T>(pub(crate) T);
 
-/// The token or key of `Authorization: Bearer` (RFC 6750, section 2.1).
-pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+/// What is shown in `Authorization: Bearer …`.
+fn token(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get(header::AUTHORIZATION) else {
         return Ok(None);
     };
-    let shown = value.to_str().ok().and_then(|text| {
-        let (scheme, token) = text.split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then_some(token.trim())
-    });
-    match shown {
+    match value.to_str().ok().and_then(bearer) {
         Some(token) => Ok(Some(token)),
         None => Err(Problem::of_code(
-            flotilla_client::ErrorCode::Unauthenticated,
+            ErrorCode::Unauthenticated,
             "the Authorization header is not of the form `Bearer TOKEN`".to_owned(),
         )),
     }
@@ -52,7 +48,12 @@ impl FromRequestParts<HttpState> for Visitor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
-        let door = state.doors.enter(bearer(&parts.headers)?).await?;
+        let certificate = parts.extensions.get::<RemoteCertificate>();
+        let shown = Shown {
+            token: token(&parts.headers)?,
+            certificate: certificate.and_then(RemoteCertificate::shown),
+        };
+        let door = state.doors.enter(shown).await?;
         Ok(Self(door))
     }
 }

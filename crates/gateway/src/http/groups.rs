@@ -200,7 +200,7 @@ pub(crate) async fn describe(
 pub(crate) async fn set_offsets(
     Visitor(door): Visitor,
     InPath(group): InPath<String>,
-    InBody(FromObject(body)): InBody<FromObject<OffsetsBody>>,
+    InBody(body): InBody<OffsetsBody>,
 ) -> Result<StatusCode, Problem> {
     let group = group_id(&group)?;
     let AtMost(given) = body.offsets;

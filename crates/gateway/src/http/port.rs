@@ -9,6 +9,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use flotilla_net::Security;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
@@ -103,8 +104,8 @@ impl HttpServer {
 
     /// Serves until `stop` is cancelled. Then it accepts nothing more and returns when the requests
     /// that are under way are answered or [`HttpConfig::drain_limit`] has passed.
-    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        connections::serve(self.config, self.routes, listener, stop).await;
+    pub async fn serve(self, listener: TcpListener, security: Security, stop: CancellationToken) {
+        connections::serve(self.config, self.routes, (listener, security), stop).await;
     }
 }
 

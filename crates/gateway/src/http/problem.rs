@@ -25,6 +25,7 @@ pub(crate) enum ProblemCode {
     MethodNotAllowed,
     NodeStarting,
     RouteNotFound,
+    TlsRequired,
     UnsupportedMediaType,
 }
 
@@ -67,6 +68,7 @@ impl ProblemCode {
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::NodeStarting => "NODE_STARTING",
             Self::RouteNotFound => "ROUTE_NOT_FOUND",
+            Self::TlsRequired => "TLS_REQUIRED",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
         }
     }
@@ -78,6 +80,7 @@ impl ProblemCode {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NodeStarting => StatusCode::SERVICE_UNAVAILABLE,
             Self::RouteNotFound => StatusCode::NOT_FOUND,
+            Self::TlsRequired => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         }
     }
@@ -89,6 +92,7 @@ impl ProblemCode {
             Self::MethodNotAllowed => "the path does not take this method",
             Self::NodeStarting => "the node does not serve yet",
             Self::RouteNotFound => "there is nothing at this path",
+            Self::TlsRequired => "the port takes encrypted connections only",
             Self::UnsupportedMediaType => "the path does not take this media type",
         }
     }

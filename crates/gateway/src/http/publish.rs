@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::body::ReadBody;
+use super::body::{ReadBody, declared_length};
 use super::extract::{InPath, Visitor, read_number};
 use super::problem::{Problem, ProblemBody};
 use super::state::HttpState;
@@ -143,9 +143,8 @@ async fn read_payload(
     topic: &TopicName,
     (headers, body): (&HeaderMap, Body),
 ) -> Result<ReadBody, Problem> {
-    let declared = headers.get(header::CONTENT_LENGTH);
-    let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    let may_be_larger = declared.is_none_or(|length| length > PUBLISH_BYTES_DEFAULT);
+    let may_be_larger =
+        declared_length(headers).is_none_or(|length| length > PUBLISH_BYTES_DEFAULT);
     let max = match may_be_larger {
         true => payload_bytes_max(door, topic).await?,
         false => PUBLISH_BYTES_DEFAULT,

@@ -13,8 +13,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::at_most::AtMost;
-use super::extract::{InPath, InQuery, Visitor, media_type, read_number};
-use super::from_object::FromObject;
+use super::extract::{InPath, InQuery, Visitor, media_type, read_number, read_object};
 use super::problem::{Problem, ProblemBody, ProblemCode};
 use super::publish::{PublishedBody, topic_name};
 use super::record::{NewRecord, RecordBody, read_time};
@@ -132,10 +131,7 @@ fn check_count(records: Vec<&[u8]>) -> Result<Vec<&[u8]>, Problem> {
 }
 
 pub(super) fn read_record(text: &[u8]) -> Result<NewRecord, Problem> {
-    match serde_json::from_slice(text) {
-        Ok(FromObject(record)) => Ok(record),
-        Err(error) => Err(Problem::invalid(format!("record: {error}"))),
-    }
+    read_object("record", text)
 }
 
 async fn publish_in_order(door: &Door, topic: &TopicName, records: Vec<&[u8]>) -> Vec<OutcomeBody> {

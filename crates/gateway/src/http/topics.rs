@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{InBody, InPath, InQuery, Visitor};
-use super::from_object::FromObject;
 use super::problem::{Problem, ProblemBody};
 use super::publish::topic_name;
 
@@ -196,7 +195,7 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn create(
     Visitor(door): Visitor,
-    InBody(FromObject(body)): InBody<FromObject<NewTopicBody>>,
+    InBody(body): InBody<NewTopicBody>,
 ) -> Result<Response, Problem> {
     let name = topic_name(&body.name)?;
     let topic = NewTopic {
@@ -249,7 +248,7 @@ pub(crate) async fn describe(
 pub(crate) async fn change(
     Visitor(door): Visitor,
     InPath(topic): InPath<String>,
-    InBody(FromObject(body)): InBody<FromObject<TopicChangeBody>>,
+    InBody(body): InBody<TopicChangeBody>,
 ) -> Result<Json<TopicBody>, Problem> {
     let topic = topic_name(&topic)?;
     let admin = door.client.admin();

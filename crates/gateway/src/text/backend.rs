@@ -5,6 +5,7 @@ use std::time::Duration;
 use flotilla_client::{
     ClientError, Offset, OffsetSpec, PartitionIndex, Publication, Published, TopicName,
 };
+use flotilla_net::RemoteCertificate;
 use futures::future::BoxFuture;
 
 use super::answer::TextRecord;
@@ -16,10 +17,10 @@ pub trait TextBackend: Send + Sync + 'static {
     /// Who speaks on a connection.
     type Caller: Clone + Send + Sync + 'static;
 
-    /// Who speaks on a connection before it says more.
-    fn anonymous(&self) -> Self::Caller;
+    /// Who speaks on a connection before it says more. Its certificate is there once something was read.
+    fn newcomer(&self, certificate: &RemoteCertificate) -> Self::Caller;
 
-    /// Who this is. The error must not contain the token; it is usually
+    /// Who shows this. The error must not contain the token; it is usually
     /// [`Unauthenticated`](super::TextCode::Broker(ErrorCode::Unauthenticated)).
     fn authenticate(
         &self,

@@ -33,6 +33,8 @@ pub enum TextCode {
     PartitionRequired,
     /// What follows a payload is no command: its size was wrong.
     SizeMismatch,
+    /// The port speaks TLS, and the peer does not.
+    TlsRequired,
     /// A payload is larger than this port takes.
     TooLarge,
     TooManyConnections,
@@ -52,6 +54,7 @@ impl TextCode {
             Self::NoSuchOffset => "no-such-offset",
             Self::PartitionRequired => "partition-required",
             Self::SizeMismatch => "size-mismatch",
+            Self::TlsRequired => "tls-required",
             Self::TooLarge => "too-large",
             Self::TooManyConnections => "too-many-connections",
             Self::UnknownVerb => "unknown-verb",

@@ -10,12 +10,9 @@ const CONNECTIONS_REFUSED: &str = "flotilla_text_connections_refused_total";
 const COMMANDS: &str = "flotilla_text_commands_total";
 
 pub(super) struct Meters {
-    connections: Gauge,
+    pub(super) connections: Gauge,
     pub(super) connections_refused: Counter,
 }
-
-/// A connection that is counted as long as this lives.
-pub(super) struct CountedConnection(Gauge);
 
 impl Meters {
     pub(super) fn new() -> Self {
@@ -33,21 +30,10 @@ impl Meters {
             connections_refused: counter!(CONNECTIONS_REFUSED),
         }
     }
-
-    pub(super) fn connection(&self) -> CountedConnection {
-        self.connections.increment(1);
-        CountedConnection(self.connections.clone())
-    }
 }
 
 /// An answer was given to a command, or to what was none.
 pub(super) fn count(verb: Option<Verb>, answer: &Answer) {
     let verb = verb.map_or("none", Verb::as_str);
     counter!(COMMANDS, "verb" => verb, "outcome" => answer.outcome()).increment(1);
-}
-
-impl Drop for CountedConnection {
-    fn drop(&mut self) {
-        self.0.decrement(1);
-    }
 }

@@ -89,12 +89,14 @@
 //! | `no-such-offset` | no record there, or not yet | goes on |
 //! | `partition-required` | the topic has several partitions | goes on |
 //! | `size-mismatch` | what follows a payload is no command | goes on with the next line |
+//! | `tls-required` | the port speaks TLS | closed |
 //! | `too-large` | the payload is larger than this port takes | goes on; closed above 8 MiB |
 //! | `too-many-connections` | | closed |
 //! | `unknown-verb` | | goes on |
 //!
 //! After `AUTH` with a token that nobody has, the connection speaks for nobody, whoever it spoke for before.
-//! Tokens cross the network as they are, unless the port has TLS. When the node stops, it finishes what is in
+//! Whoever has shown a certificate in TLS and no token is whom the certificate names. Without TLS, tokens cross the
+//! network as they are. When the node stops, it finishes what is in
 //! flight, and its last words are `ERR SHUTTING_DOWN`; what has no answer before them was not done. A
 //! peer that leaves its answers unread for 30 s is cut off.
 //!

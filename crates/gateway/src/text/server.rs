@@ -1,13 +1,11 @@
-//! Accepting connections of the text protocol, within limits, and letting them finish.
+//! Serving the connections of the text protocol, and letting them finish.
 
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use flotilla_net::{Listener, PortLimits, Refusals, RemoteCertificate, Security};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -18,16 +16,6 @@ use super::config::TextConfig;
 use super::error::{TextCode, TextError};
 use super::meters::Meters;
 use super::session::Session;
-
-/// Pause after the system could not hand over a connection: it is short of something, and asking
-/// again at once would only keep a core busy.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Connections that are one too many and are told so at a time. The others are only closed.
-const REFUSALS_MAX: usize = 64;
-/// How long telling somebody so may take.
-const REFUSAL_LIMIT: Duration = Duration::from_secs(1);
-/// What is read meanwhile from somebody who has sent already, in bytes.
-const REFUSAL_BYTES_MAX: u64 = 64 << 10;
 
 /// The port of the text protocol of one node.
 pub struct TextServer<B> {
@@ -58,108 +46,67 @@ impl<B: TextBackend> TextServer<B> {
     /// Serves until `stop` is cancelled. Then it accepts nothing more, begins no other command, and
     /// returns when the commands that are in flight are answered or [`TextConfig::drain_limit`] has
     /// passed.
-    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        let mut connections = Connections {
-            slots: Arc::new(Semaphore::new(self.config.connections_max)),
-            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
-            tasks: JoinSet::new(),
-            server: self,
-            stop: stop.clone(),
+    pub async fn serve(self, listener: TcpListener, security: Security, stop: CancellationToken) {
+        let limits = PortLimits {
+            connections_max: self.config.connections_max,
+            open: self.meters.connections.clone(),
+            refused: self.meters.connections_refused.clone(),
+            refusals: refusals(self.config.connections_max),
+            handshake_limit: self.config.unfinished_limit,
         };
-        loop {
-            let next = tokio::select! {
-                () = stop.cancelled() => break,
-                next = listener.accept() => next,
-            };
-            match next {
-                Ok((stream, _)) => connections.take(stream),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection of the text protocol");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+        let mut listener = Listener::new(listener, security, limits);
+        let mut tasks = JoinSet::new();
+        while let Some(mut connection) = stop.run_until_cancelled(listener.accept()).await {
+            while tasks.try_join_next().is_some() {}
+            let (server, stop) = (self.clone(), stop.clone());
+            tasks.spawn(async move {
+                let begun = stop.run_until_cancelled(connection.handshake()).await;
+                if !matches!(begun, Some(Ok(()))) {
+                    return;
                 }
-            }
+                let certificate = connection.remote().clone();
+                server
+                    .serve_connection(connection, &certificate, &stop)
+                    .await;
+            });
         }
         drop(listener);
-        connections.drain().await;
-    }
-
-    /// Serves one connection, over whatever it comes, until its end or until `stop` is cancelled.
-    pub async fn serve_connection<S>(&self, stream: S, stop: &CancellationToken)
-    where
-        S: AsyncRead + AsyncWrite,
-    {
-        let _counted = self.meters.connection();
-        let stream = Box::pin(stream);
-        let (reader, writer) = tokio::io::split(stream);
-        let session = Session::new(&self.config, self.backend.as_ref(), reader, writer);
-        session.run(stop).await;
-    }
-}
-
-/// The connections that are open. Dropping it cuts them off.
-struct Connections<B> {
-    server: TextServer<B>,
-    slots: Arc<Semaphore>,
-    refusals: Arc<Semaphore>,
-    tasks: JoinSet<()>,
-    stop: CancellationToken,
-}
-
-impl<B: TextBackend> Connections<B> {
-    fn take(&mut self, stream: TcpStream) {
-        while self.tasks.try_join_next().is_some() {}
-        match Arc::clone(&self.slots).try_acquire_owned() {
-            Ok(slot) => self.start(stream, slot),
-            Err(_) => self.refuse(stream),
-        }
-    }
-
-    fn start(&mut self, stream: TcpStream, slot: OwnedSemaphorePermit) {
-        // A peer that is gone already shows as an error of its first read.
-        let _ = stream.set_nodelay(true);
-        let server = self.server.clone();
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            server.serve_connection(stream, &stop).await;
-            drop(slot);
-        });
-    }
-
-    fn refuse(&mut self, stream: TcpStream) {
-        self.server.meters.connections_refused.increment(1);
-        let Ok(turn) = Arc::clone(&self.refusals).try_acquire_owned() else {
-            return;
-        };
-        let max = self.server.config.connections_max;
-        self.tasks.spawn(async move {
-            // A peer that is gone already needs no words.
-            let _ = timeout(REFUSAL_LIMIT, say_too_many(stream, max)).await;
-            drop(turn);
-        });
-    }
-
-    async fn drain(mut self) {
-        let finished = async { while self.tasks.join_next().await.is_some() {} };
-        let limit = self.server.config.drain_limit;
-        if timeout(limit, finished).await.is_err() {
+        let finished = async { while tasks.join_next().await.is_some() {} };
+        if timeout(self.config.drain_limit, finished).await.is_err() {
             tracing::warn!(
                 "commands of the text protocol took too long to finish and were cut off"
             );
         }
     }
+
+    /// Serves one connection, over whatever it comes, until its end or until `stop` is cancelled.
+    pub async fn serve_connection<S>(
+        &self,
+        stream: S,
+        certificate: &RemoteCertificate,
+        stop: &CancellationToken,
+    ) where
+        S: AsyncRead + AsyncWrite,
+    {
+        let stream = Box::pin(stream);
+        let ends = tokio::io::split(stream);
+        let parts = (self.config.as_ref(), self.backend.as_ref());
+        Session::new(parts, certificate, ends).run(stop).await;
+    }
 }
 
-async fn say_too_many(mut stream: TcpStream, max: usize) -> io::Result<()> {
-    let text = format!(
-        "this node has all the connections that it takes, {max}: try again later, or another node"
+fn refusals(connections_max: usize) -> Refusals {
+    let too_many = format!(
+        "this node has all the connections that it takes, {connections_max}: try again later, or another node"
     );
-    let error = TextError::new(TextCode::TooManyConnections, text);
+    Refusals {
+        too_many: last_words(TextCode::TooManyConnections, too_many),
+        plaintext: last_words(TextCode::TlsRequired, "this port speaks TLS".to_owned()),
+    }
+}
+
+fn last_words(code: TextCode, text: String) -> Arc<[u8]> {
     let mut out = BytesMut::new();
-    Answer::Error(error).write(&mut out);
-    stream.write_all(&out).await?;
-    stream.shutdown().await?;
-    // Closing over unread bytes would take the words away from the peer.
-    let mut rest = stream.take(REFUSAL_BYTES_MAX);
-    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
-    Ok(())
+    Answer::Error(TextError::new(code, text)).write(&mut out);
+    out.as_ref().into()
 }

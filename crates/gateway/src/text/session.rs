@@ -14,6 +14,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flotilla_net::RemoteCertificate;
 use futures::future::{BoxFuture, ready};
 use futures::stream::{FuturesOrdered, StreamExt};
 use futures::{FutureExt, future};
@@ -101,13 +102,17 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    pub(super) fn new(config: &'a TextConfig, backend: &'a B, reader: R, writer: W) -> Self {
+    pub(super) fn new(
+        (config, backend): (&'a TextConfig, &'a B),
+        certificate: &RemoteCertificate,
+        (reader, writer): (R, W),
+    ) -> Self {
         Self {
             config,
             work: Work {
                 config,
                 backend,
-                caller: backend.anonymous(),
+                caller: backend.newcomer(certificate),
             },
             reader: CommandReader::new(reader, config),
             writer: AnswerWriter::new(writer),
@@ -310,7 +315,8 @@ where
                 Answer::Done
             }
             Begun::Unknown(error) => {
-                self.work.caller = self.work.backend.anonymous();
+                let nobody = RemoteCertificate::default();
+                self.work.caller = self.work.backend.newcomer(&nobody);
                 Answer::Error(error)
             }
         };

@@ -3,14 +3,22 @@
 use std::sync::Arc;
 
 use flotilla_client::{
-    ApiError, ClientError, ErrorCode, FetchOptions, NewTopic, Publication, TopicName,
+    ApiError, ClientError, ErrorCode, FetchOptions, NewTopic, Publication, Shown, TopicName,
 };
+use flotilla_net::RemoteCertificate;
 use futures::FutureExt;
 
 use super::answer::TextRecord;
 use super::backend::{Receipt, TextBackend, TextFetch, TextFetched};
 use super::error::{TextCode, TextError};
 use crate::door::{Door, Doors, Refusal};
+
+/// What somebody has shown who speaks.
+#[derive(Clone)]
+pub struct Speaker {
+    token: Option<Arc<str>>,
+    certificate: RemoteCertificate,
+}
 
 /// Lets in whoever speaks, anew for each command: a token may have ended since.
 pub struct ThroughDoors {
@@ -22,7 +30,11 @@ impl ThroughDoors {
         Self { doors }
     }
 
-    async fn enter(&self, shown: Option<&str>) -> Result<Arc<Door>, ClientError> {
+    async fn enter(&self, speaker: &Speaker) -> Result<Arc<Door>, ClientError> {
+        let shown = Shown {
+            token: speaker.token.as_deref(),
+            certificate: speaker.certificate.shown(),
+        };
         self.doors
             .enter(shown)
             .await
@@ -37,16 +49,22 @@ impl ThroughDoors {
 }
 
 impl TextBackend for ThroughDoors {
-    /// The token that was shown, if any.
-    type Caller = Option<Arc<str>>;
+    type Caller = Speaker;
 
-    fn anonymous(&self) -> Self::Caller {
-        None
+    fn newcomer(&self, certificate: &RemoteCertificate) -> Speaker {
+        Speaker {
+            token: None,
+            certificate: certificate.clone(),
+        }
     }
 
-    async fn authenticate(&self, token: String) -> Result<Self::Caller, TextError> {
-        match self.enter(Some(&token)).await {
-            Ok(_) => Ok(Some(token.into())),
+    async fn authenticate(&self, token: String) -> Result<Speaker, TextError> {
+        let speaker = Speaker {
+            token: Some(token.into()),
+            certificate: RemoteCertificate::default(),
+        };
+        match self.enter(&speaker).await {
+            Ok(_) => Ok(speaker),
             Err(error) => {
                 let code = TextCode::Broker(error.code());
                 Err(TextError::new(code, error.to_string()))
@@ -59,7 +77,7 @@ impl TextBackend for ThroughDoors {
         caller: &Self::Caller,
         topic: &TopicName,
     ) -> Result<u32, ClientError> {
-        let door = self.enter(caller.as_deref()).await?;
+        let door = self.enter(caller).await?;
         door.client.partition_count(topic).await
     }
 
@@ -68,7 +86,7 @@ impl TextBackend for ThroughDoors {
         caller: &Self::Caller,
         topic: &TopicName,
     ) -> Result<(), ClientError> {
-        let door = self.enter(caller.as_deref()).await?;
+        let door = self.enter(caller).await?;
         let topic = NewTopic::new(topic.clone()).partitions(1);
         door.client.admin().create_topic(topic).await?;
         Ok(())
@@ -79,7 +97,7 @@ impl TextBackend for ThroughDoors {
         caller: &Self::Caller,
         publication: Publication,
     ) -> Result<Receipt, ClientError> {
-        let door = self.enter(caller.as_deref()).await?;
+        let door = self.enter(caller).await?;
         let submitted = door.publisher.submit(publication).await?;
         Ok(submitted.outcome().boxed())
     }
@@ -89,7 +107,7 @@ impl TextBackend for ThroughDoors {
         caller: &Self::Caller,
         query: TextFetch,
     ) -> Result<TextFetched, ClientError> {
-        let door = self.enter(caller.as_deref()).await?;
+        let door = self.enter(caller).await?;
         let options = FetchOptions {
             records_max: query.records_max,
             bytes_max: query.bytes_max,

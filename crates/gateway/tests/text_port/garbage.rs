@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flotilla_gateway::text::{TextConfig, TextServer};
+use flotilla_net::RemoteCertificate;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +34,11 @@ fn answers(sent: &[u8]) -> Vec<u8> {
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(server.serve_connection(connection, &CancellationToken::new()));
+    runtime.block_on(server.serve_connection(
+        connection,
+        &RemoteCertificate::default(),
+        &CancellationToken::new(),
+    ));
     answers
 }
 

@@ -11,6 +11,7 @@ use flotilla_client::{
 use flotilla_gateway::text::{
     Receipt, TextBackend, TextCode, TextError, TextFetch, TextFetched, TextRecord,
 };
+use flotilla_net::RemoteCertificate;
 use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -209,7 +210,7 @@ impl MemoryBroker {
 impl TextBackend for MemoryBroker {
     type Caller = Caller;
 
-    fn anonymous(&self) -> Caller {
+    fn newcomer(&self, _: &RemoteCertificate) -> Caller {
         None
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flotilla_gateway::text::{TextConfig, TextServer};
+use flotilla_net::RemoteCertificate;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::{JoinHandle, yield_now};
 use tokio_util::sync::CancellationToken;
@@ -45,7 +46,11 @@ impl Scene {
         let (ours, theirs) = duplex(PIPE_BYTES);
         let stop = CancellationToken::new();
         let token = stop.clone();
-        let serving = tokio::spawn(async move { server.serve_connection(theirs, &token).await });
+        let serving = tokio::spawn(async move {
+            server
+                .serve_connection(theirs, &RemoteCertificate::default(), &token)
+                .await
+        });
         Self {
             peer: Peer::new(ours),
             broker,

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use flotilla_gateway::text::{TextConfig, TextServer};
+use flotilla_net::RemoteCertificate;
 use tokio::io::duplex;
 
 use super::memory::{MemoryBroker, TOKEN};
@@ -125,7 +126,11 @@ async fn two_connections_may_create_the_same_topic() {
     let server = TextServer::new(TextConfig::default(), broker);
     let (ours, theirs) = duplex(1_000);
     let stop = scene.stop.clone();
-    let serving = tokio::spawn(async move { server.serve_connection(theirs, &stop).await });
+    let serving = tokio::spawn(async move {
+        server
+            .serve_connection(theirs, &RemoteCertificate::default(), &stop)
+            .await
+    });
     let mut other = Peer::new(ours);
     scene.peer.send("PUB orders 1\na").await;
     other.send("PUB orders 1\nb").await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flotilla_gateway::text::{TextConfig, TextServer};
+use flotilla_net::Security;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -30,7 +31,7 @@ impl Port {
         let broker = Arc::new(broker);
         let stop = CancellationToken::new();
         let server = TextServer::new(config, Arc::clone(&broker));
-        let serving = tokio::spawn(server.serve(listener, stop.clone()));
+        let serving = tokio::spawn(server.serve(listener, Security::default(), stop.clone()));
         Self {
             address,
             broker,
