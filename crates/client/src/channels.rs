@@ -3,14 +3,20 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flotilla_net::{ClientTls, Source, connect_tcp};
 use flotilla_protocol::ApiError;
 use flotilla_types::{ErrorCode, limits};
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tonic::Status;
-use tonic::transport::Endpoint;
+use tonic::codegen::http::Uri;
+use tonic::codegen::http::uri::Authority;
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
 
 use crate::node_channel::Caller;
 use crate::{ClientConfig, ClientError, NodeChannel};
@@ -103,10 +109,28 @@ pub fn endpoint(address: &str, connect_timeout: Duration) -> Result<Endpoint, Cl
         .keep_alive_while_idle(true))
 }
 
-/// Connects over TCP.
+/// Connects over TCP, and encrypts what is said if the configuration says so.
 pub(crate) fn over_tcp(config: &ClientConfig) -> ChannelFactory {
-    let connect_timeout = config.connect_timeout;
-    Arc::new(move |address| Ok(endpoint(address, connect_timeout)?.connect_lazy().into()))
+    let (connect_timeout, tls) = (config.connect_timeout, config.tls.clone());
+    Arc::new(move |address| {
+        let endpoint = endpoint(address, connect_timeout)?;
+        Ok(match tls.clone() {
+            None => endpoint.connect_lazy().into(),
+            Some(tls) => over_tls(&endpoint, tls, connect_timeout).into(),
+        })
+    })
+}
+
+fn over_tls(endpoint: &Endpoint, tls: ClientTls, limit: Duration) -> Channel {
+    endpoint.connect_with_connector_lazy(service_fn(move |uri: Uri| {
+        let tls = tls.clone();
+        async move {
+            let address = uri.authority().map_or("", Authority::as_str);
+            let stream = connect_tcp(address, Source::Any, limit).await?;
+            let encrypted = tls.connect(uri.host().unwrap_or_default(), stream).await?;
+            io::Result::Ok(TokioIo::new(encrypted))
+        }
+    }))
 }
 
 /// Reads what a call to the node at this address ended with. Unlike any other transport failure, a

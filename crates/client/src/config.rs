@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use flotilla_net::ClientTls;
 use flotilla_types::Timestamp;
 use tonic::metadata::{Ascii, MetadataValue};
 
@@ -14,6 +15,8 @@ pub struct ClientConfig {
     pub bootstrap: Vec<String>,
     /// What the nodes are shown with every call. Default: nothing.
     pub credentials: Option<Credentials>,
+    /// Encrypts the connections. Default: they are not encrypted.
+    pub tls: Option<ClientTls>,
     /// Where requests go. Default: to the leaders.
     pub routing: Routing,
     /// Longest time for one administrative call or look-up, retries included. Default 30 s.
@@ -71,6 +74,7 @@ impl ClientConfig {
         Self {
             bootstrap: bootstrap.into_iter().map(Into::into).collect(),
             credentials: None,
+            tls: None,
             routing: Routing::default(),
             deadline: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(2),

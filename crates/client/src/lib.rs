@@ -92,9 +92,10 @@ pub use partition_name::PartitionName;
 pub use producer::{Delivered, Delivery, Producer, ProducerConfig, ProducerOwner, ProducerRecord};
 pub use publish::{Publication, Published};
 
+pub use flotilla_net::{ClientTls, ClientTlsFiles, KeyFiles, TlsError};
 pub use flotilla_protocol::{ApiError, ErrorFacts, LeaderHint, OffsetRange, OffsetSpec};
 pub use flotilla_types::{
     Compression, ErrorCode, FencingToken, Generation, GroupId, Header, JobName, MemberId, NodeDuty,
-    NodeId, Offset, PartitionIndex, Principal, Timestamp, TopicConfig, TopicId, TopicName,
-    keep_freed_memory,
+    NodeId, Offset, PartitionIndex, Principal, Shown, Timestamp, TopicConfig, TopicId, TopicName,
+    bearer, keep_freed_memory,
 };
