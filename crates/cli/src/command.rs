@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use crate::access::{self, AclCommand, AuthCommand, KeyCommand};
 use crate::bench::{self, BenchCommand};
+use crate::certificates::{self, CertificateCommand};
 use crate::cluster::{self, ClusterCommand};
 use crate::failure::Failure;
 use crate::groups::{self, GroupCommand};
@@ -60,6 +61,9 @@ pub enum ClientCommand {
     /// Make, list and delete keys, with which programs prove who they are
     #[command(subcommand, after_help = Exit::HELP)]
     Key(KeyCommand),
+    /// Make certificates for trying out encrypted connections
+    #[command(subcommand, after_help = Exit::HELP)]
+    Cert(CertificateCommand),
     /// Measure throughput and latency
     #[command(subcommand, after_help = Exit::HELP)]
     Bench(BenchCommand),
@@ -113,6 +117,7 @@ async fn dispatch(
         ClientCommand::Acl(command) => access::run_acl(command, global, io).await,
         ClientCommand::Auth(command) => access::run_auth(command, global, io).await,
         ClientCommand::Key(command) => access::run_keys(command, global, io).await,
+        ClientCommand::Cert(command) => certificates::run(command, global, io),
         ClientCommand::Bench(command) => bench::run(command, global, io).await,
         ClientCommand::Kbroker(command) => kbroker::run(command, global, io).await,
     }

@@ -177,7 +177,9 @@ impl Failure {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Cluster { source, hint, .. } => hint.or_else(|| hint::of(source.code())),
+            Self::Cluster { source, hint, .. } => hint
+                .or_else(|| hint::about_encryption(&self.message()))
+                .or_else(|| hint::of(source.code())),
             Self::Usage { .. } => Some("--help shows the arguments"),
             Self::NotServed { hint, .. } => Some(hint),
             Self::Exists { .. } => Some("--force overwrites it"),

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use flotilla_client::{Admin, Client, ClientConfig, ClientError, Credentials};
-use flotilla_types::Timestamp;
+use flotilla_client::{
+    Admin, Client, ClientConfig, ClientError, ClientTls, ClientTlsFiles, Credentials, KeyFiles,
+};
+use flotilla_types::{ErrorChain, Timestamp};
 
 use crate::failure::Failure;
 use crate::output::OutputFormat;
@@ -42,6 +44,42 @@ pub struct GlobalOptions {
         hide_env_values = true
     )]
     pub token: Option<String>,
+    /// Encrypt the connections. Without --ca-file, the authorities that this machine believes count
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        env = "FLOTILLA_TLS",
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
+    pub tls: bool,
+    /// File with the authorities that the nodes have their certificates from; implies --tls
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_name = "FILE",
+        env = "FLOTILLA_CA_FILE"
+    )]
+    pub ca_file: Option<PathBuf>,
+    /// File with a certificate that is shown to the nodes; implies --tls
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_name = "FILE",
+        env = "FLOTILLA_CERTIFICATE_FILE"
+    )]
+    pub certificate_file: Option<PathBuf>,
+    /// File with the private key of --certificate-file
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_name = "FILE",
+        env = "FLOTILLA_KEY_FILE"
+    )]
+    pub key_file: Option<PathBuf>,
     /// How results and errors are printed
     #[arg(
         short,
@@ -70,7 +108,7 @@ pub struct GlobalOptions {
 impl GlobalOptions {
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
         let doing = format!("connect to {}", self.bootstrap.join(","));
-        let mut config = self.client_config();
+        let mut config = self.client_config()?;
         config.credentials = self.credentials()?;
         Client::connect(config)
             .await
@@ -83,7 +121,7 @@ impl GlobalOptions {
 
     /// Shows nothing, as somebody whose token is in question.
     pub(crate) fn admin_as_nobody(&self) -> Result<Admin, Failure> {
-        let client = Client::unconnected(self.client_config());
+        let client = Client::unconnected(self.client_config()?);
         let client = client.map_err(Failure::cluster("connect"))?;
         Ok(client.admin())
     }
@@ -111,13 +149,46 @@ impl GlobalOptions {
 
     /// This moment by the same clock that stamps records.
     pub(crate) fn now(&self) -> Timestamp {
-        (self.client_config().clock)()
+        (ClientConfig::new(self.bootstrap.iter().cloned()).clock)()
     }
 
-    fn client_config(&self) -> ClientConfig {
-        ClientConfig {
+    /// The variables that these options can be given by.
+    pub fn variables() -> Vec<String> {
+        let options = Self::augment_args(clap::Command::new("flotilla"));
+        let variables = options.get_arguments().filter_map(clap::Arg::get_env);
+        variables
+            .filter_map(|name| name.to_str().map(str::to_owned))
+            .collect()
+    }
+
+    fn client_config(&self) -> Result<ClientConfig, Failure> {
+        Ok(ClientConfig {
             deadline: self.timeout,
+            tls: self.client_tls()?,
             ..ClientConfig::new(self.bootstrap.iter().cloned())
+        })
+    }
+
+    fn client_tls(&self) -> Result<Option<ClientTls>, Failure> {
+        let own = match (&self.certificate_file, &self.key_file) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some(KeyFiles {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            }),
+            (Some(_), None) => return Err(Failure::usage("--certificate-file needs --key-file")),
+            (None, Some(_)) => return Err(Failure::usage("--key-file needs --certificate-file")),
+        };
+        if !self.tls && self.ca_file.is_none() && own.is_none() {
+            return Ok(None);
         }
+        let files = ClientTlsFiles {
+            authorities: self.ca_file.clone(),
+            own,
+        };
+        let loaded = ClientTls::load(&files);
+        loaded
+            .map(Some)
+            .map_err(|error| Failure::usage(ErrorChain(&error).to_string()))
     }
 }

@@ -2,6 +2,33 @@
 
 use flotilla_types::ErrorCode;
 
+/// What to do about a connection that was not to be had, or not encrypted as one side wants it. Only the words
+/// of the error tell that.
+pub(crate) fn about_encryption(message: &str) -> Option<&'static str> {
+    const SAID: [(&str, &str); 4] = [
+        (
+            "speaks TLS",
+            "--ca-file names the authorities that the nodes have their certificates from; --tls goes by \
+             those that this machine believes",
+        ),
+        (
+            "invalid peer certificate",
+            "--ca-file names the authorities that the nodes have their certificates from; a certificate also \
+             has to be for the name in --bootstrap",
+        ),
+        (
+            "corrupt message of type InvalidContentType",
+            "the nodes may not speak TLS: try without --tls, --ca-file and --certificate-file",
+        ),
+        (
+            "fatal alert: CertificateRequired",
+            "the nodes want to see a certificate: --certificate-file and --key-file name one",
+        ),
+    ];
+    let said = SAID.iter().find(|(words, _)| message.contains(words));
+    said.map(|(_, hint)| *hint)
+}
+
 #[expect(clippy::too_many_lines, reason = "one arm for each code")]
 pub(crate) const fn of(code: ErrorCode) -> Option<&'static str> {
     match code {

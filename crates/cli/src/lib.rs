@@ -10,6 +10,7 @@
 
 mod access;
 mod bench;
+mod certificates;
 mod cluster;
 mod command;
 mod completions;

@@ -9,8 +9,8 @@ pub enum AclCommand {
     /// Add access rules
     ///
     /// Nothing is allowed unless a rule says so. A principal is `*` (anybody who has proven who it is),
-    /// `anonymous`, `token:NAME`, `key:NAME`, `token:*`, `key:*` or `scope:SCOPE`. Actions on `topic:NAME` are
-    /// publish, consume, describe, create, alter and delete; on `group:NAME` consume, describe, alter and
+    /// `anonymous`, `token:NAME`, `token:*`, the same with `key` and `certificate`, or `scope:SCOPE`. Actions on
+    /// `topic:NAME` are publish, consume, describe, create, alter and delete; on `group:NAME` consume, describe, alter and
     /// delete; on `job:NAME` own and describe; on `cluster` and `access` describe and alter; `all` is all of
     /// them. In a name `*` stands for any characters, `{claim:NAME}` for a claim of the caller's token and
     /// `{name}` for the caller's name.
