@@ -133,6 +133,9 @@ pub(crate) struct DevArgs {
     /// for peers, HTTP and text
     #[arg(long, value_name = "PORT", default_value_t = 7400, value_parser = clap::value_parser!(u16).range(1..=65_000))]
     pub(crate) base_port: u16,
+    /// Encrypt all connections, with certificates of an authority in the data directory
+    #[arg(long)]
+    pub(crate) tls: bool,
     /// Start a node that died again
     #[arg(long)]
     pub(crate) restart: bool,

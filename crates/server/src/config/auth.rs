@@ -10,6 +10,7 @@ use super::checked::Checked;
 use super::error::ConfigError;
 use super::kind::Kind;
 use super::settings;
+use super::tls::TlsConfig;
 use super::written::Value;
 
 /// Issuers of tokens, or `"off"` for none.
@@ -43,6 +44,17 @@ impl Kind for Issuers {
          jwks_url = \"https://..\", principal_claim = \"client_id\", ca_file = \"path\"} in which all \
          but issuer may be left out; in a variable or a flag, issuers with commas between, or \"off\""
             .to_owned()
+    }
+
+    fn columns(&self) -> &'static [&'static str] {
+        &[
+            "issuer",
+            "audiences",
+            "algorithms",
+            "jwks_url",
+            "principal_claim",
+            "ca_file",
+        ]
     }
 }
 
@@ -168,7 +180,7 @@ impl WrittenAuth {
     }
 
     /// Whom the node believes; `None` if it asks nobody who they are.
-    pub(crate) fn resolve(&self) -> Result<Option<AuthConfig>, ConfigError> {
+    pub(crate) fn resolve(&self, tls: &TlsConfig) -> Result<Option<AuthConfig>, ConfigError> {
         if !self.enabled {
             return Ok(None);
         }
@@ -177,9 +189,10 @@ impl WrittenAuth {
         let issuers: Vec<_> = issuers.collect::<Result<_, _>>()?;
         let file = self.bootstrap_key_file.as_deref();
         let bootstrap_key = file.map(read_key).transpose()?;
-        if issuers.is_empty() && bootstrap_key.is_none() {
-            let detail = "is on, and nobody could ever be let in: name an issuer in auth.issuers, or a \
-                          file with a key in auth.bootstrap_key_file (`flotilla key generate` makes one)";
+        if issuers.is_empty() && bootstrap_key.is_none() && !tls.asks_clients() {
+            let detail = "is on, and nobody could ever be let in: name an issuer in auth.issuers, a file \
+                          with a key in auth.bootstrap_key_file (`flotilla key generate` makes one), or \
+                          certificates in tls.certificate_file";
             return Err(invalid(settings::AUTH_ENABLED.key, detail.to_owned()));
         }
         let mut administrators = administrators(&self.administrators)?;
@@ -244,5 +257,5 @@ fn list(text: &str) -> impl Iterator<Item = String> + '_ {
 }
 
 fn invalid(key: &'static str, detail: String) -> ConfigError {
-    ConfigError::Auth { key, detail }
+    ConfigError::Unfit { key, detail }
 }

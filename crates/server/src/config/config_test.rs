@@ -513,3 +513,48 @@ fn files_of_the_working_directory_are_read_only_when_none_is_asked_for() {
     assert_eq!(config.listen.client.port, 7_400);
     assert_eq!(config.listen.http.port, 7_402);
 }
+
+#[test]
+fn issuers_are_a_list_of_tables_in_a_file() {
+    let written = "[auth]\nenabled = \"on\"\nissuers = [{ issuer = \"https://id.example/oidc\", \
+                   audiences = \"a,b\", algorithms = \"ES384\", principal_claim = \"azp\" }]\n";
+    let config = Case::new().given(written).load().config;
+    let issuers = config.auth.unwrap().issuers;
+    assert_eq!(issuers.len(), 1);
+    assert_eq!(issuers[0].principal_claim.as_deref(), Some("azp"));
+    let misspelt = written.replace("audiences", "audience");
+    let refused = Case::new().given(&misspelt).refusal();
+    assert!(
+        refused.contains("auth.issuers.audience") && refused.contains("auth.issuers.audiences?"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_certificate_comes_with_its_key_and_an_authority() {
+    let missing = |set: &[&str]| {
+        let keys = set.iter().map(|name| format!("tls.{name}"));
+        let case = keys.fold(Case::new(), |case, key| case.set(&key, "file.pem"));
+        case.refusal()
+    };
+    for (set, lacking) in [
+        (&["certificate_file"][..], "tls.key_file"),
+        (&["key_file", "ca_file"], "tls.certificate_file"),
+        (&["certificate_file", "key_file"], "tls.ca_file"),
+        (&["public_certificate_file"], "tls.public_key_file"),
+        (
+            &["public_certificate_file", "public_key_file"],
+            "tls.certificate_file",
+        ),
+    ] {
+        let refused = missing(set);
+        assert!(
+            refused.starts_with(&format!("{lacking} is missing")),
+            "{refused}"
+        );
+    }
+    let refused = missing(&["certificate_file", "key_file", "ca_file"]);
+    assert!(refused.contains("cannot read file.pem"), "{refused}");
+    let refused = Case::new().set("tls.node_domain", "Not A Domain").refusal();
+    assert!(refused.contains("which is no domain"), "{refused}");
+}

@@ -1,19 +1,31 @@
 //! Settings from environment variables: `FLOTILLA_` and the key, in capitals.
 
+use flotilla_cli::GlobalOptions;
+
 use super::error::ConfigError;
 use super::settings;
 use super::written::{Origin, Value, Written, nearest};
 
 const PREFIX: &str = "FLOTILLA_";
-/// Variables that mean something to other parts of the program.
-const OTHERS: [&str; 2] = ["FLOTILLA_BOOTSTRAP", "FLOTILLA_CONFIG"];
+/// Names the file with settings.
+const CONFIG: &str = "FLOTILLA_CONFIG";
+
+/// Look like settings of a node.
+const OF_CLIENT_CERTIFICATES: [&str; 2] = ["FLOTILLA_CERTIFICATE_FILE", "FLOTILLA_KEY_FILE"];
 
 pub(crate) fn read(
     variables: &[(String, String)],
     written: &mut Written,
 ) -> Result<(), ConfigError> {
+    let of_clients = GlobalOptions::variables();
     for (name, value) in variables {
-        if !name.starts_with(PREFIX) || OTHERS.contains(&name.as_str()) {
+        if OF_CLIENT_CERTIFICATES.contains(&name.as_str()) {
+            written.warn(format!(
+                "{name} is for client commands; FLOTILLA_TLS_{} is the node's",
+                name.trim_start_matches(PREFIX)
+            ));
+        }
+        if !name.starts_with(PREFIX) || name == CONFIG || of_clients.contains(name) {
             continue;
         }
         let origin = Origin::Variable(name.clone());
@@ -75,6 +87,10 @@ mod tests {
         let names = [
             "PATH",
             "FLOTILLA_BOOTSTRAP",
+            "FLOTILLA_CONFIG",
+            "FLOTILLA_TOKEN",
+            "FLOTILLA_TOKEN_FILE",
+            "FLOTILLA_CA_FILE",
             "FLOTILLA_PORT",
             "FLOTILLA_SERVICE_HOST",
             "FLOTILLA_PEERS_SERVICE_PORT_GRPC",

@@ -73,7 +73,9 @@ pub(crate) enum ConfigError {
         larger_value: u64,
     },
     #[error("{key} {detail}")]
-    Auth { key: &'static str, detail: String },
+    Unfit { key: &'static str, detail: String },
+    #[error(transparent)]
+    Tls(#[from] flotilla_net::TlsError),
     #[error("storage.{0}")]
     Storage(#[from] flotilla_storage::InvalidConfig),
 }

@@ -16,6 +16,11 @@ pub(crate) trait Kind {
 
     /// What it takes, in words that fit after "it takes".
     fn takes(&self) -> String;
+
+    /// The names in its tables, if it takes a list of tables.
+    fn columns(&self) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// A whole number in a range.
@@ -280,12 +285,13 @@ impl Kind for Nodes {
          left out; in a variable or a flag, 1=host:port/host:port,2=.."
             .to_owned()
     }
+
+    fn columns(&self) -> &'static [&'static str] {
+        &["id", "peer", "client"]
+    }
 }
 
 impl WrittenNode {
-    /// The names in its table.
-    pub(crate) const COLUMNS: [&'static str; 3] = ["id", "peer", "client"];
-
     fn from_table(table: &BTreeMap<String, Value>) -> Option<Self> {
         let client = match table.get("client") {
             Some(client) => Some(Address.read(client)?),

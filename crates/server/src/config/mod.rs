@@ -22,6 +22,7 @@ mod print;
 mod resolved;
 mod setting;
 pub(crate) mod settings;
+mod tls;
 mod toml_file;
 mod written;
 

@@ -134,20 +134,17 @@ fn value(config: &ServerConfig, key: &str) -> toml::Value {
             LogFormat::Json => "json".into(),
         },
         "log.level" => config.log.level.clone().into(),
-        other => match other.strip_prefix("auth.") {
-            Some(name) => auth(config, name),
-            None => not_printed(other),
-        },
+        other => {
+            let value = match other.split_once('.') {
+                Some(("auth", name)) => config.written_auth.to_toml(name),
+                Some(("tls", name)) => config.tls.to_toml(name),
+                _ => None,
+            };
+            value.unwrap_or_else(|| {
+                unreachable!("invariant: {other} is printed; a test prints every setting")
+            })
+        }
     }
-}
-
-fn auth(config: &ServerConfig, name: &str) -> toml::Value {
-    let value = config.written_auth.to_toml(name);
-    value.unwrap_or_else(|| not_printed(name))
-}
-
-fn not_printed(name: &str) -> toml::Value {
-    unreachable!("invariant: {name} is printed; a test prints every setting")
 }
 
 fn join(addresses: &[HostPort]) -> String {

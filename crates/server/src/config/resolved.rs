@@ -18,6 +18,7 @@ use super::error::ConfigError;
 use super::kind::{Address, Number, WrittenNode};
 use super::setting::Setting;
 use super::settings;
+use super::tls::TlsConfig;
 
 const CLIENT_PORT: u16 = 7400;
 const PEER_PORT: u16 = 7401;
@@ -45,6 +46,7 @@ pub(crate) struct ServerConfig {
     /// Who is let in; everybody is without it.
     pub(crate) auth: Option<AuthConfig>,
     pub(crate) written_auth: WrittenAuth,
+    pub(crate) tls: TlsConfig,
     pub(crate) http: HttpConfig,
     pub(crate) text: TextConfig,
     /// How long a record that came through a door is tried.
@@ -148,6 +150,9 @@ impl ServerConfig {
         };
         let text = text(checked, &listen);
         let written_auth = WrittenAuth::read(checked);
+        let tls = TlsConfig::resolve(checked)?;
+        // So that whoever checks the settings hears of it.
+        tls.load(node)?;
         let name = checked.get(&settings::CLUSTER_NAME);
         Ok(Self {
             node,
@@ -171,8 +176,9 @@ impl ServerConfig {
             raft: raft(checked)?,
             broker: BrokerLimits::resolve(checked),
             connections: ConnectionLimits::resolve(checked),
-            auth: written_auth.resolve()?,
+            auth: written_auth.resolve(&tls)?,
             written_auth,
+            tls,
             http: http(checked),
             text,
             publish_limit: duration(checked, &settings::DOORS_PUBLISH_LIMIT_MS),

@@ -23,6 +23,8 @@ pub(crate) trait AnySetting: Sync {
     /// What it takes, in words: unit and range.
     fn takes(&self) -> String;
     fn default_text(&self) -> Option<&'static str>;
+    /// The names in its tables, if it takes tables.
+    fn columns(&self) -> &'static [&'static str];
     /// Refuses a written value that is of the wrong kind or out of range.
     fn check(&self, written: &Written) -> Result<(), ConfigError>;
 }
@@ -64,6 +66,10 @@ impl<K: Kind + Sync> AnySetting for Setting<K> {
 
     fn default_text(&self) -> Option<&'static str> {
         self.default
+    }
+
+    fn columns(&self) -> &'static [&'static str] {
+        self.kind.columns()
     }
 
     fn check(&self, written: &Written) -> Result<(), ConfigError> {

@@ -72,7 +72,8 @@ settings! {
     LISTEN_CLIENT: Address = Address, "listen.client", default Some("7400"),
         "Where clients connect, by gRPC.";
     LISTEN_PEER: Address = Address, "listen.peer", default Some("7401"),
-        "Where the other nodes connect. Clients have no business there.";
+        "Where the other nodes connect. Clients have no business there. If it names an address, connections to \
+         other nodes come from there too.";
     LISTEN_HTTP: Address = Address, "listen.http", default Some("7402"),
         "Where HTTP is served: publish and read, the management of topics, metrics and health.";
     LISTEN_TEXT: Address = Address, "listen.text", default Some("7403"),
@@ -191,7 +192,7 @@ settings! {
         "Most partitions led by this node whose replicas move to other nodes at a time.";
 
     AUTH_ENABLED: Switch = Switch, "auth.enabled", default Some("off"),
-        "Whether callers have to prove who they are, with a token or a key, and may do only what access \
+        "Whether callers have to prove who they are, with a token, a key or a certificate, and may do only what access \
          rules allow. All nodes of a cluster should agree on every auth setting. While it is off, whoever \
          reaches a port may do everything.";
     AUTH_ISSUERS: Issuers = Issuers, "auth.issuers", default Some("off"),
@@ -215,6 +216,32 @@ settings! {
         default Some("off"),
         "File with a key that counts from the start, the same on all nodes, as `flotilla key generate` makes \
          one. Its principal is key:bootstrap, an administrator.";
+
+    TLS_CERTIFICATE_FILE: FilePathOrOff = FilePathOrOff, "tls.certificate_file", default Some("off"),
+        "This node's certificate, in PEM form, those of authorities in between behind it. With it every port \
+         speaks TLS and nothing else, and nodes believe only each other. It is for the DNS names \
+         node-N.DOMAIN, N being node.id, and DOMAIN, which is tls.node_domain, and for the names by which \
+         clients reach the node. `flotilla cert dev` makes some for trying out.";
+    TLS_KEY_FILE: FilePathOrOff = FilePathOrOff, "tls.key_file", default Some("off"),
+        "The private key of tls.certificate_file, in PEM form.";
+    TLS_CA_FILE: FilePathOrOff = FilePathOrOff, "tls.ca_file", default Some("off"),
+        "Authorities, in PEM form, whose certificates count: those of the other nodes, and those that clients \
+         show. Whoever can get a certificate for node-N.DOMAIN from them can be a node.";
+    TLS_PUBLIC_CERTIFICATE_FILE: FilePathOrOff = FilePathOrOff, "tls.public_certificate_file",
+        default Some("off"),
+        "What clients are shown instead, if they trust other authorities than the nodes do.";
+    TLS_PUBLIC_KEY_FILE: FilePathOrOff = FilePathOrOff, "tls.public_key_file", default Some("off"),
+        "The private key of tls.public_certificate_file.";
+    TLS_CLIENT_CERTIFICATES: Choice = Choice(&["off", "optional", "required"]),
+        "tls.client_certificates", default Some("optional"),
+        "Whether clients are asked for certificates. With auth.enabled, whoever shows one and no token is the \
+         principal certificate:NAME, where the name is the common name of its subject, or else its first DNS name.";
+    TLS_NODE_DOMAIN: Text = Text { what: "a domain" }, "tls.node_domain",
+        default Some("flotilla.internal"),
+        "Domain of the names of nodes in certificates. Nobody looks them up. Clusters that share an authority \
+         need a domain each.";
+    TLS_RELOAD_MS: Number = Number::milliseconds(10, HOUR_MS), "tls.reload_ms", default Some("10000"),
+        "How often the files are looked at. New connections use what they hold; no restart is needed.";
 
     DOORS_PUBLISH_LIMIT_MS: Number = Number::milliseconds(1, 120_000), "doors.publish_limit_ms",
         default Some("30000"),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::error::ConfigError;
-use super::kind::WrittenNode;
+use super::setting::AnySetting;
 use super::settings;
 
 /// Names closer than this are worth suggesting.
@@ -56,7 +56,7 @@ impl Written {
             });
         };
         if let Value::Tables(tables) = &value {
-            check_columns(key, tables, &origin)?;
+            check_columns(*setting, tables, &origin)?;
         }
         self.values.insert(setting.key(), (value, origin));
         Ok(())
@@ -83,23 +83,21 @@ impl Written {
     }
 }
 
-/// Refuses a name in a list of nodes that no node has.
+/// Refuses a name in a list of tables that its tables do not have. A setting without tables refuses them all later.
 fn check_columns(
-    key: &str,
+    setting: &dyn AnySetting,
     tables: &[BTreeMap<String, Value>],
     origin: &Origin,
 ) -> Result<(), ConfigError> {
-    let names = tables.iter().flat_map(BTreeMap::keys);
-    match names
-        .into_iter()
-        .find(|name| !WrittenNode::COLUMNS.contains(&name.as_str()))
-    {
+    let (key, columns) = (setting.key(), setting.columns());
+    let mut names = tables.iter().flat_map(BTreeMap::keys);
+    let unknown = names.find(|name| !columns.contains(&name.as_str()));
+    match unknown.filter(|_| !columns.is_empty()) {
         None => Ok(()),
         Some(unknown) => Err(ConfigError::UnknownKey {
             key: format!("{key}.{unknown}"),
             origin: origin.clone(),
-            nearest: nearest(unknown, WrittenNode::COLUMNS.into_iter())
-                .map(|name| format!("{key}.{name}")),
+            nearest: nearest(unknown, columns.iter().copied()).map(|name| format!("{key}.{name}")),
         }),
     }
 }

@@ -40,6 +40,8 @@ pub(super) enum DevError {
         directory.display()
     )]
     OtherSize { directory: PathBuf, found: usize },
+    #[error(transparent)]
+    Authority(#[from] flotilla_net::DevAuthorityError),
     #[error("cannot start {name}")]
     Start {
         name: String,
@@ -147,6 +149,12 @@ impl Cluster {
             // If nobody reads it, nobody misses it.
             let _ = writeln!(stdout, "ready: bootstrap {bootstrap} http {http}");
             let _ = stdout.flush();
+            if let Some(authority) = self.plan.authority() {
+                say(&format!(
+                    "connections are encrypted: --ca-file {} lets a client in",
+                    authority.display()
+                ));
+            }
             if !self.plan.asks_who_calls() {
                 say(
                     "nobody is asked who they are, and everybody may do everything: that is what auth.enabled is for",

@@ -4,14 +4,20 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use flotilla_broker::{Clock, SystemClock};
+use flotilla_net::{DevAuthority, IssuedFor, KeyFiles, NodeDomain};
 use flotilla_storage::lock_directory;
+use flotilla_types::NodeId;
 use toml::{Table, Value};
 
 use super::cluster::DevError;
 use crate::args::DevArgs;
 use crate::config::settings::AUTH_ENABLED;
 
+const HOST: &str = "127.0.0.1";
+const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 /// Ports from one node to the next.
 const PORT_STEP: u16 = 10;
 
@@ -21,6 +27,8 @@ pub(super) struct Plan {
     pub(super) nodes: Vec<NodePlan>,
     directory: PathBuf,
     settings: Vec<(String, String)>,
+    /// What has to be believed to connect, if connections are encrypted.
+    authority: Option<PathBuf>,
     /// Held, so that no other cluster of this kind uses the directory.
     _lock: Arc<File>,
 }
@@ -33,6 +41,7 @@ pub(super) struct NodePlan {
     /// The first of its four ports.
     port: u16,
     directory: PathBuf,
+    certificate: Option<KeyFiles>,
 }
 
 impl Plan {
@@ -51,15 +60,45 @@ impl Plan {
             id,
             port: args.base_port + PORT_STEP * (id - 1),
             directory: directory.clone(),
+            certificate: None,
         };
-        let plan = Self {
+        let mut plan = Self {
             nodes: (1..=args.nodes).map(node).collect(),
             settings,
+            authority: None,
             _lock: Arc::new(lock(&directory)?),
             directory,
         };
         plan.refuse_other_size()?;
+        if args.tls {
+            plan.certify()?;
+        }
         Ok(plan)
+    }
+
+    /// Gives each node a certificate, anew with each start.
+    fn certify(&mut self) -> Result<(), DevError> {
+        let now = u64::try_from(SystemClock.now().as_millis()).unwrap_or_default();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(now);
+        let authority =
+            DevAuthority::open(&self.directory.join("certs"), now, CERTIFICATE_LIFETIME)?;
+        authority.renew()?;
+        for node in &mut self.nodes {
+            let domain = NodeDomain::new(NodeDomain::DEFAULT);
+            let certificate = authority.issue(&IssuedFor::Node {
+                node: NodeId::new(node.id.into()),
+                domain: domain.expect("invariant: the default is a domain"),
+                hosts: vec!["localhost".to_owned(), HOST.to_owned()],
+            });
+            node.certificate = Some(certificate?);
+        }
+        self.authority = Some(authority.file());
+        Ok(())
+    }
+
+    /// What has to be believed to connect, if connections are encrypted.
+    pub(super) fn authority(&self) -> Option<&Path> {
+        self.authority.as_deref()
     }
 
     /// Whether callers have to prove who they are.
@@ -76,10 +115,14 @@ impl Plan {
 
     /// Where HTTP is served, in the same order.
     pub(super) fn http(&self) -> String {
+        let scheme = match self.authority {
+            Some(_) => "https",
+            None => "http",
+        };
         join(
             self.nodes
                 .iter()
-                .map(|node| format!("http://{}", address(node.http_port()))),
+                .map(|node| format!("{scheme}://{}", address(node.http_port()))),
         )
     }
 
@@ -119,6 +162,12 @@ impl Plan {
         set("listen", "peer", integer(node.peer_port()));
         set("listen", "http", integer(node.http_port()));
         set("listen", "text", integer(node.text_port()));
+        if let (Some(files), Some(authority)) = (&node.certificate, &self.authority) {
+            let path = |path: &Path| Value::from(path.display().to_string());
+            set("tls", "certificate_file", path(&files.certificate));
+            set("tls", "key_file", path(&files.key));
+            set("tls", "ca_file", path(authority));
+        }
         for (key, value) in &self.settings {
             if let Some((section, name)) = key.split_once('.') {
                 set(section, name, value.clone().into());
@@ -203,7 +252,7 @@ fn make_directory(directory: &Path) -> io::Result<PathBuf> {
 }
 
 fn address(port: u16) -> String {
-    format!("127.0.0.1:{port}")
+    format!("{HOST}:{port}")
 }
 
 fn integer(number: u16) -> Value {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flotilla_broker::{Broker, explain_refusal};
 use flotilla_client::{
-    ApiError, Client, ClientConfig, ClientError, ErrorCode, NodeChannel, Principal, Routing,
+    ApiError, Client, ClientConfig, ClientError, ErrorCode, NodeChannel, Principal, Routing, Shown,
 };
 use flotilla_gateway::{Doorkeeper, Doors};
 use futures::FutureExt;
@@ -32,10 +32,7 @@ impl Porter {
 }
 
 impl Doorkeeper for Porter {
-    fn identify<'a>(
-        &'a self,
-        shown: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Principal, ClientError>> {
+    fn identify<'a>(&'a self, shown: Shown<'a>) -> BoxFuture<'a, Result<Principal, ClientError>> {
         async move {
             match self.broker.get() {
                 Some(broker) => broker.identify(shown).await.map_err(ClientError::from),

@@ -52,6 +52,8 @@ pub(crate) enum NodeError {
         cluster: ClusterId,
         cluster_name: String,
     },
+    #[error("the settings of tls")]
+    Tls(#[from] flotilla_net::TlsError),
     #[error("the settings of auth make no sense")]
     Auth(#[from] flotilla_broker::IssuersError),
     #[error(transparent)]

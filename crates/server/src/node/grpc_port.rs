@@ -11,7 +11,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tower::util::MapResponseLayer;
 
-use super::connections::Connection;
+use super::connections::GrpcConnection;
 
 /// Serves until it is stopped.
 pub(super) struct GrpcPort {
@@ -25,7 +25,7 @@ impl GrpcPort {
         setting: &'static str,
         server: Server,
         routes: Routes,
-        incoming: impl Stream<Item = io::Result<Connection>> + Send + 'static,
+        incoming: impl Stream<Item = io::Result<GrpcConnection>> + Send + 'static,
     ) -> Self {
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

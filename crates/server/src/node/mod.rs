@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use flotilla_gateway::text::{TextServer, ThroughDoors};
 use flotilla_gateway::{Doors, HttpServer};
+use flotilla_net::PortKind;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,7 +37,7 @@ use crate::config::ServerConfig;
 use crate::telemetry::{MetricsRecorder, keep_metrics_small};
 use orders::Audience;
 use ports::Ports;
-use running::RunningNode;
+use running::{RunningNode, security};
 use status::Status;
 
 /// Runs a node until it is told to stop or must not go on.
@@ -51,6 +52,13 @@ pub(crate) async fn run(
             "auth.enabled is off: whoever reaches a port of this node may do everything"
         );
     }
+    if config.auth.is_some() && !config.tls.is_on() && !config.listen.is_loopback() {
+        tracing::warn!(
+            "tls.certificate_file is off: tokens cross the network as they are, and the peer port believes \
+             whoever connects to it"
+        );
+    }
+    let keyring = config.tls.load(config.node)?;
     let ports = Ports::reserve(&config.listen).await?;
     let status = Arc::new(Status::new(config));
     let tasks = TaskTracker::new();
@@ -58,15 +66,22 @@ pub(crate) async fn run(
     let porter = Arc::new(doors::Porter::default());
     let doors = Doors::new(porter.clone(), config.publish_limit);
     let http = HttpServer::new(config.http, doors.clone(), status.clone(), recorder.text());
-    tasks.spawn(http.serve(ports.http.listen()?, last.clone()));
+    let http_security = security(keyring.as_ref(), PortKind::Http);
+    tasks.spawn(http.serve(ports.http.listen()?, http_security, last.clone()));
     tasks.spawn(keep_metrics_small(recorder, last.clone()));
 
-    let mut node = RunningNode::start(config, (ports.client, ports.peer), &status).await?;
+    if let Some(keyring) = keyring.clone() {
+        tasks.spawn(keyring.keep_fresh(config.tls.reload_interval, last.clone()));
+    }
+
+    let grpc_ports = (ports.client, ports.peer);
+    let mut node = RunningNode::start(config, grpc_ports, keyring.as_ref(), &status).await?;
     porter.begin(node.broker());
     let serving = CancellationToken::new();
     tasks.spawn(doors::open(doors.clone(), node.broker(), serving.clone()));
     let text = TextServer::new(config.text.clone(), Arc::new(ThroughDoors::new(doors)));
-    tasks.spawn(text.serve(ports.text.listen()?, serving.clone()));
+    let text_security = security(keyring.as_ref(), PortKind::Text);
+    tasks.spawn(text.serve(ports.text.listen()?, text_security, serving.clone()));
     let (joined, audience) = (node.joined(), orders.audience());
     tasks.spawn(
         last.clone()

@@ -1,11 +1,13 @@
 //! A node with all its parts: how they are started, watched and stopped.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flotilla_broker::{
     Broker, BrokerConfig, BrokerParts, RecordRoom, SystemClock, peer_server, public_server,
 };
+use flotilla_net::{Keyring, PortKind, Security, Source};
 use flotilla_raft::{RaftNode, TcpConnector};
 use flotilla_storage::{Storage, WritePressure};
 use tokio::sync::watch;
@@ -38,6 +40,7 @@ impl RunningNode {
     pub(super) async fn start(
         config: &ServerConfig,
         (client_port, peer_port): (ReservedPort, ReservedPort),
+        keyring: Option<&Arc<Keyring>>,
         status: &Status,
     ) -> Result<Self, NodeError> {
         status.starting("opening the data directory");
@@ -47,7 +50,7 @@ impl RunningNode {
             config.raft.clone(),
             storage.clone(),
             identity,
-            Arc::new(TcpConnector::default()),
+            Arc::new(TcpConnector::new(peer_source(config), keyring.cloned())),
         );
         for node in &config.cluster.nodes {
             if node.id != config.node {
@@ -83,15 +86,26 @@ impl RunningNode {
                 peer_server(),
                 broker.peer_routes(),
                 peer_links::take_out(
-                    connections::accept(PEER_PORT, peer_port.listen()?, config.connections),
-                    raft.peer_server(),
+                    connections::accept(
+                        PEER_PORT,
+                        (peer_port.listen()?, security(keyring, PortKind::Peer)),
+                        config.connections,
+                    ),
+                    peer_links::Sorter {
+                        peers: raft.peer_server(),
+                        domain: keyring.map(|keyring| Arc::new(keyring.domain().clone())),
+                    },
                 ),
             ),
             client_port: GrpcPort::open(
                 CLIENT_PORT,
                 public_server(),
                 broker.public_routes(),
-                connections::accept(CLIENT_PORT, client_port.listen()?, config.connections),
+                connections::accept(
+                    CLIENT_PORT,
+                    (client_port.listen()?, security(keyring, PortKind::Client)),
+                    config.connections,
+                ),
             ),
             storage,
             raft,
@@ -131,6 +145,18 @@ impl RunningNode {
             tracing::error!(%error, "storage was not closed in order");
         }
     }
+}
+
+/// Other nodes see connections come from where this one listens for them, so that rules of firewalls can name it.
+fn peer_source(config: &ServerConfig) -> Source {
+    let host = config.listen.peer.host.parse::<IpAddr>().ok();
+    let host = host.filter(|host| !host.is_unspecified());
+    host.map_or(Source::Any, Source::Address)
+}
+
+/// How a port is secured: with the node's certificates, if it has any.
+pub(super) fn security(keyring: Option<&Arc<Keyring>>, port: PortKind) -> Security {
+    keyring.map_or_else(Security::default, |keyring| Security::of(keyring, port))
 }
 
 fn broker_config(config: &ServerConfig) -> BrokerConfig {
