@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use flotilla_client::{
-    Client, ClientConfig, ClientError, Credentials, ErrorCode, NewTopic, ProducerRecord,
-    Publication,
+    Client, ClientConfig, ClientError, ConsumerConfig, Credentials, ErrorCode, NewTopic,
+    OffsetSpec, ProducerRecord, Publication,
 };
 use flotilla_tests::cluster::{Cluster, ClusterOptions, flotilla};
 use flotilla_tests::condition::until;
@@ -212,6 +212,48 @@ async fn an_integration_publishes_to_its_own_topic_and_to_no_other() {
     admin.delete_key("weather").await.unwrap();
     for number in 0..3 {
         until_refused(&guarded, number, &weather).await;
+    }
+}
+
+/// Goal: a right that is taken away, and a key that is deleted, end what began with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_loses_its_right_reads_no_further() {
+    let guarded = Guarded::start(3).await;
+    let administrator = guarded.client(&guarded.administrator).await.unwrap();
+    let admin = administrator.admin();
+    let topic = NewTopic::new(name(OWN)).partitions(1).replication_factor(3);
+    admin.create_topic(topic).await.unwrap();
+    let rule = || vec![format!("key:* consume topic:{OWN}")];
+    for loss in ["its rule", "its key"] {
+        phase(format_args!("the reader loses {loss}"));
+        admin.change_access_rules(rule(), Vec::new()).await.unwrap();
+        let key = admin.create_key("reader").await.unwrap();
+        let mut consumer = until("the reader reads", PATIENCE, async || {
+            let client = guarded.client(&key).await.ok()?;
+            let mut consumer = client.consumer(ConsumerConfig::default()).ok()?;
+            consumer.assign(&name(OWN), FIRST, OffsetSpec::Earliest);
+            publish(&administrator, OWN).await.unwrap();
+            consumer.poll(1_000).await.ok().map(|_| consumer)
+        })
+        .await;
+        let expected = match loss {
+            "its rule" => {
+                admin.change_access_rules(Vec::new(), rule()).await.unwrap();
+                ErrorCode::PermissionDenied
+            }
+            _ => {
+                admin.delete_key("reader").await.unwrap();
+                ErrorCode::Unauthenticated
+            }
+        };
+        let refused = until("the reader is refused", PATIENCE, async || {
+            publish(&administrator, OWN).await.unwrap();
+            consumer.poll(1_000).await.err()
+        })
+        .await;
+        assert_eq!(refused.code(), expected, "{refused}");
+        // A key of the same name is made again in the next round.
+        let _ = admin.delete_key("reader").await;
     }
 }
 

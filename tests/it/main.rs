@@ -45,6 +45,8 @@ mod single_node;
 mod text_failover;
 mod text_port;
 mod tidy;
+mod tls;
+mod tokens;
 mod topics;
 mod topics_admin;
 mod topics_as_code;

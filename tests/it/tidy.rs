@@ -13,18 +13,21 @@ const HOUSE: &Rows<'_> = &[
     ("state", &["types"]),
     ("schema", &["types"]),
     ("identity", &["types"]),
-    ("raft", &["storage", "state", "protocol", "types"]),
+    ("net", &["types"]),
+    ("raft", &["net", "storage", "state", "protocol", "types"]),
     (
         "broker",
-        &["identity", "raft", "schema", "state", "protocol", "types"],
+        &[
+            "identity", "net", "raft", "schema", "state", "protocol", "types",
+        ],
     ),
-    ("client", &["protocol", "types"]),
-    ("gateway", &["client", "types"]),
-    ("cli", &["client", "identity", "schema", "types"]),
+    ("client", &["net", "protocol", "types"]),
+    ("gateway", &["client", "net", "types"]),
+    ("cli", &["client", "identity", "net", "schema", "types"]),
     (
         "server",
         &[
-            "broker", "cli", "client", "gateway", "raft", "storage", "types",
+            "broker", "cli", "client", "gateway", "net", "raft", "storage", "types",
         ],
     ),
 ];
@@ -44,13 +47,17 @@ const OWNERS: &Rows<'_> = &[
     ("prost", &["protocol"]),
     ("prost-types", &["protocol"]),
     ("protox", &["protocol"]),
+    ("rcgen", &["identity", "net"]),
     ("reqwest", &["identity"]),
     ("rocksdb", &["storage"]),
+    ("rustls", &["identity", "net"]),
     ("serde", &["cli", "gateway", "identity", "server"]),
+    ("tokio-rustls", &["identity", "net"]),
     ("tonic-health", &["broker"]),
     ("tonic-prost", &["protocol"]),
     ("tonic-prost-build", &["protocol"]),
     ("tonic-reflection", &["broker"]),
+    ("x509-parser", &["net"]),
 ];
 
 /// Crates that decide alike everywhere, and what would keep them from it.

@@ -4,10 +4,12 @@
 use std::io;
 use std::time::Duration;
 
+use flotilla_client::ClientTls;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::stream::{Stream, connect};
 
 /// Whoever has no answer by then gets none. Longer than a request may take in a node.
 const ANSWER_LIMIT: Duration = Duration::from_secs(40);
@@ -33,7 +35,7 @@ pub struct HttpAnswer {
 /// A connection that stays open as long as both sides want it.
 pub struct HttpConnection {
     address: String,
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Stream>,
 }
 
 /// An answer that goes on: server-sent events.
@@ -52,6 +54,16 @@ pub struct ServerEvent {
 /// One GET on a connection of its own.
 pub async fn get(address: &str, path: &str) -> io::Result<HttpAnswer> {
     ask(address, &HttpRequest::get(path)).await
+}
+
+/// One request on a connection of its own, encrypted if there is something to do it with.
+pub async fn ask_with(
+    address: &str,
+    tls: Option<&ClientTls>,
+    request: &HttpRequest,
+) -> io::Result<HttpAnswer> {
+    let mut connection = HttpConnection::open_with(address, tls).await?;
+    connection.ask(request).await
 }
 
 /// One request on a connection of its own.
@@ -125,11 +137,14 @@ impl HttpAnswer {
 
 impl HttpConnection {
     pub async fn open(address: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        Self::open_with(address, None).await
+    }
+
+    /// As [`open`](Self::open), encrypted if there is something to do it with.
+    pub async fn open_with(address: &str, tls: Option<&ClientTls>) -> io::Result<Self> {
         Ok(Self {
             address: address.to_owned(),
-            stream: BufReader::new(stream),
+            stream: BufReader::new(connect(address, tls).await?),
         })
     }
 

@@ -3,9 +3,11 @@
 use std::io;
 use std::time::Duration;
 
+use flotilla_client::ClientTls;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::stream::{Stream, connect};
 
 /// Whoever has no answer by then gets none.
 const ANSWER_LIMIT: Duration = Duration::from_secs(40);
@@ -16,9 +18,9 @@ pub struct TextConnection {
     pub writer: TextWriter,
 }
 
-pub struct TextReader(BufReader<ReadHalf<TcpStream>>);
+pub struct TextReader(BufReader<ReadHalf<Stream>>);
 
-pub struct TextWriter(WriteHalf<TcpStream>);
+pub struct TextWriter(WriteHalf<Stream>);
 
 /// `PUB` with its payload and no line end behind it.
 pub fn publication(target: &str, payload: &[u8]) -> Vec<u8> {
@@ -33,9 +35,12 @@ pub fn publication_with(target: &str, payload: &[u8], words: &str) -> Vec<u8> {
 
 impl TextConnection {
     pub async fn open(address: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let (reader, writer) = tokio::io::split(stream);
+        Self::open_with(address, None).await
+    }
+
+    /// As [`open`](Self::open), encrypted if there is something to do it with.
+    pub async fn open_with(address: &str, tls: Option<&ClientTls>) -> io::Result<Self> {
+        let (reader, writer) = tokio::io::split(connect(address, tls).await?);
         Ok(Self {
             reader: TextReader(BufReader::new(reader)),
             writer: TextWriter(writer),

@@ -5,6 +5,7 @@
 //! printed and the directory stays.
 
 mod binary;
+mod certificates;
 mod command;
 mod node;
 mod ports;
@@ -12,10 +13,13 @@ mod ports;
 use std::thread;
 use std::time::Duration;
 
-use flotilla_client::{Client, ClientConfig, ClusterDescription, NodeId, PartitionDescription};
+use flotilla_client::{
+    Client, ClientConfig, ClientTls, ClusterDescription, NodeId, PartitionDescription,
+};
 use tempfile::TempDir;
 
 pub use binary::flotilla_binary;
+pub use certificates::Certificates;
 pub use command::{CommandOutcome, flotilla};
 pub use node::Node;
 pub use ports::next_port;
@@ -30,6 +34,8 @@ pub struct Cluster {
     /// The nodes that it was born with; the others joined later.
     founders: usize,
     directory: Option<TempDir>,
+    /// What clients connect with, if connections are encrypted.
+    tls: Option<ClientTls>,
 }
 
 /// What a cluster is made of.
@@ -56,9 +62,26 @@ impl Cluster {
 
     /// As [`start_with`](Self::start_with), with more variables in the environment of every process.
     pub async fn start_in(options: ClusterOptions, environment: &[(&'static str, &str)]) -> Self {
-        let directory = TempDir::with_prefix("flotilla-").expect("a directory for the cluster");
+        Self::start_at(new_directory(), None, options, environment).await
+    }
+
+    /// As [`start_with`](Self::start_with), with encrypted connections, and a certificate for each of these
+    /// clients.
+    pub async fn start_encrypted(options: ClusterOptions, clients: &[&str]) -> Self {
+        let directory = new_directory();
+        let certificates = Certificates::make(directory.path(), options.node_count, clients).await;
+        Self::start_at(directory, Some(certificates), options, &[]).await
+    }
+
+    async fn start_at(
+        directory: TempDir,
+        certificates: Option<Certificates>,
+        options: ClusterOptions,
+        environment: &[(&'static str, &str)],
+    ) -> Self {
         let mut nodes: Vec<_> = (1..=options.node_count)
             .map(|id| Node::new(NodeId::new(id), directory.path()).in_environment(environment))
+            .map(|node| node.encrypted(certificates.clone()))
             .collect();
         let peers: Vec<_> = nodes.iter().map(Node::as_written).collect();
         for node in &mut nodes {
@@ -69,6 +92,7 @@ impl Cluster {
             founders: nodes.len(),
             nodes,
             directory: Some(directory),
+            tls: certificates.map(|certificates| certificates.client(None)),
         };
         cluster.wait_ready().await;
         cluster
@@ -86,7 +110,8 @@ impl Cluster {
         let running = self.nodes.iter().filter(|node| node.is_running());
         let peers: Vec<_> = running.map(Node::peer_address).collect();
         assert!(!peers.is_empty(), "there is nobody to ask");
-        let mut node = Node::new(id, directory.path());
+        let certificates = self.nodes.first().and_then(Node::certificates).cloned();
+        let mut node = Node::new(id, directory.path()).encrypted(certificates);
         node.configure_joining(&peers, settings);
         node.start();
         node.wait_ready(READY_LIMIT).await;
@@ -161,9 +186,32 @@ impl Cluster {
     }
 
     pub async fn client(&self) -> Client {
-        Client::connect(ClientConfig::new(self.bootstrap()))
+        Client::connect(self.client_config())
             .await
             .expect("a client connects")
+    }
+
+    /// What a client of this cluster begins with.
+    pub fn client_config(&self) -> ClientConfig {
+        ClientConfig {
+            tls: self.tls.clone(),
+            ..ClientConfig::new(self.bootstrap())
+        }
+    }
+
+    /// What clients connect with that show no certificate, if connections are encrypted.
+    pub fn tls(&self) -> Option<&ClientTls> {
+        self.tls.as_ref()
+    }
+
+    /// The certificates of this cluster.
+    ///
+    /// # Panics
+    ///
+    /// If its connections are not encrypted.
+    pub fn certificates(&self) -> &Certificates {
+        let certificates = self.nodes.first().and_then(Node::certificates);
+        certificates.expect("the cluster has certificates")
     }
 
     /// Waits until every partition has a leader that runs, and returns the cluster as it is then.
@@ -184,6 +232,10 @@ impl Cluster {
         let index = self.nodes.iter().position(|node| node.id() == id);
         index.unwrap_or_else(|| panic!("the cluster has no node {id}"))
     }
+}
+
+fn new_directory() -> TempDir {
+    TempDir::with_prefix("flotilla-").expect("a directory for the cluster")
 }
 
 impl Drop for Cluster {

@@ -10,9 +10,10 @@ use flotilla_client::NodeId;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::binary::flotilla_binary;
+use super::certificates::Certificates;
 use super::ports::next_port;
 use crate::condition::until;
-use crate::http::get;
+use crate::http::{HttpRequest, ask_with};
 
 /// A node that was asked to stop and still runs by then hangs.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -22,6 +23,7 @@ pub struct Node {
     directory: PathBuf,
     ports: Ports,
     environment: Vec<(&'static str, String)>,
+    certificates: Option<Certificates>,
     process: Option<Child>,
 }
 
@@ -48,6 +50,7 @@ impl Node {
             directory,
             ports,
             environment: Vec::new(),
+            certificates: None,
             process: None,
         }
     }
@@ -58,6 +61,17 @@ impl Node {
             .map(|(name, value)| (*name, (*value).to_owned()))
             .collect();
         self
+    }
+
+    pub(super) fn encrypted(self, certificates: Option<Certificates>) -> Self {
+        Self {
+            certificates,
+            ..self
+        }
+    }
+
+    pub(super) fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     pub fn id(&self) -> NodeId {
@@ -172,8 +186,11 @@ impl Node {
 
     pub async fn wait_ready(&self, limit: Duration) {
         let address = self.http_address();
+        let tls = self.certificates.as_ref();
+        let tls = tls.map(|certificates| certificates.client(None));
+        let request = HttpRequest::get("/readyz");
         until(&format!("node {} is ready", self.id), limit, async || {
-            let answer = get(&address, "/readyz").await.ok()?;
+            let answer = ask_with(&address, tls.as_ref(), &request).await.ok()?;
             (answer.status == 200).then_some(())
         })
         .await;
@@ -210,6 +227,9 @@ impl Node {
              listen.peer = {peer}\nlisten.http = {http}\nlisten.text = {text}\n",
             self.id
         );
+        if let Some(certificates) = &self.certificates {
+            written.push_str(&certificates.settings_of(self.id));
+        }
         for (key, value) in settings {
             writeln!(written, "{key} = {value}").expect("text takes more text");
         }
