@@ -24,6 +24,9 @@ else
 CARGO = cargo
 endif
 
+# History, report and what was done, of the last run.
+CHAOS_OUT := $(CACHE)/chaos
+
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY_ROOT := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)
 CARGO_DENY := $(CARGO_DENY_ROOT)/bin/cargo-deny
@@ -55,6 +58,17 @@ demo: deps ## Fill a cluster of three nodes, kill one half way, replay and compa
 kills: build ## Write 10,000,000 records through 20 killed leaders, and account for every one (RECORDS=, KILLS=)
 	@FLOTILLA_KILLS_RECORDS=$(or $(RECORDS),10000000) FLOTILLA_KILLS=$(or $(KILLS),20) \
 		$(CARGO) test --release --locked -p flotilla-tests --test it -- --nocapture killed_leaders_cost_no_record
+
+.PHONY: chaos
+chaos: deps ## Torment a cluster for 10 minutes, and judge what its clients saw (SECONDS=, CHAOS_ARGS="--seed 7"; power cuts need root)
+	@.ci/deps e2fsprogs xfsprogs
+	@.ci/timed "build" $(CARGO) build --release --locked -p flotilla -p flotilla-chaos --bin flotilla --bin chaos
+	@FLOTILLA_BIN=$(BINARY) $(CARGO_TARGET_DIR)/release/chaos run --seconds $(or $(SECONDS),600) \
+		--out $(CHAOS_OUT) $(CHAOS_ARGS)
+
+.PHONY: chaos-long
+chaos-long: ## The same for two hours
+	@$(MAKE) chaos SECONDS=7200
 
 .PHONY: bench
 bench: deps ## Measure what Flotilla costs and how fast it is (BENCH_ARGS="all --quick": a short form)
