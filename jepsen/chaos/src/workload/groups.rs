@@ -1,4 +1,4 @@
-//! Members of a consumer group. They come and go, some stand still for longer than their session lasts,
+//! Members of a consumer group. They come and go, some stand still for half of their session,
 //! and what they processed they commit by hand. The generation of a grant is what the coordinator
 //! describes right before the offset commit.
 
