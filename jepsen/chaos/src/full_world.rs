@@ -44,17 +44,34 @@ struct Standing {
 }
 
 impl FullWorld {
-    /// Starts so many nodes, and waits until they are ready. Without root they have no disks of their own, and their
-    /// power cannot be cut.
+    /// Starts so many nodes on disks of their own, and waits until they are ready. Without root they have directories,
+    /// as in [`on_directories`](Self::on_directories).
     pub async fn start(binary: &Path, node_count: usize, seed: u64) -> anyhow::Result<Self> {
+        let disks = match Disk::can_mount() {
+            Ok(()) => DiskKind::Image { bytes: DISK_BYTES },
+            Err(_) => DiskKind::Directory,
+        };
+        Self::on(disks, binary, node_count, seed).await
+    }
+
+    /// Starts nodes in directories of one disk: their power cannot be cut.
+    pub async fn on_directories(
+        binary: &Path,
+        node_count: usize,
+        seed: u64,
+    ) -> anyhow::Result<Self> {
+        Self::on(DiskKind::Directory, binary, node_count, seed).await
+    }
+
+    async fn on(
+        disks: DiskKind,
+        binary: &Path,
+        node_count: usize,
+        seed: u64,
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("flotilla-chaos-")
             .tempdir()?;
-        let has_images = Disk::can_mount().is_ok();
-        let disks = match has_images {
-            true => DiskKind::Image { bytes: DISK_BYTES },
-            false => DiskKind::Directory,
-        };
         let cluster = Cluster::start(ClusterOptions {
             nodes: node_count as u64,
             binary: binary.to_owned(),
@@ -82,7 +99,7 @@ impl FullWorld {
             http_addresses: texts(cluster.http_addresses()),
             cluster: AsyncMutex::new(cluster),
             faults: Mutex::default(),
-            has_images,
+            has_images: disks != DiskKind::Directory,
             _directory: directory,
         };
         world.wait_ready().await?;

@@ -8,9 +8,9 @@
 //!    cluster ◄── World ◄── nemesis ┘  ◄── schedule, from the seed alone
 //! ```
 //!
-//! Nothing here knows how nodes are kept: a [`World`] begins and ends faults. [`FullWorld`] has disks whose power is
-//! cut and links that break; [`ProcessWorld`] is the plainest one, of child processes that are killed and paused. The broker is known through the public client
-//! and through HTTP, and not from within.
+//! Nothing here knows how nodes are kept: a [`World`] begins and ends faults. [`FullWorld`] is one of real
+//! processes with links that break and, where that is possible, disks whose power is cut. The broker is known
+//! through the public client and through HTTP, and not from within.
 
 mod fault;
 mod files;
@@ -20,7 +20,6 @@ mod http;
 mod leaders;
 mod nemesis;
 mod payload;
-mod processes;
 mod recorder;
 mod report;
 mod story;
@@ -32,7 +31,6 @@ pub use files::write_files;
 pub use full_world::FullWorld;
 pub use leaders::busiest_leader;
 pub use nemesis::{FaultSpan, Nemesis, Schedule, ScheduleOptions, Step};
-pub use processes::ProcessWorld;
 pub use recorder::{Pending, ProcessLog, Recorder};
 pub use report::page;
 pub use story::{Judgement, Ruling, Story, StoryOptions, tell};

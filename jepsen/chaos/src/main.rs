@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use flotilla_chaos::{
-    FaultKind, FullWorld, ProcessWorld, StoryOptions, Workload, World, tell, write_files,
-};
+use flotilla_chaos::{FaultKind, FullWorld, StoryOptions, Workload, World, tell, write_files};
 use flotilla_chaos_cluster::flotilla_binary;
 
 /// Torments a cluster and judges what its clients saw.
@@ -38,7 +36,7 @@ struct Run {
     seconds: u64,
     #[arg(long, default_value_t = 3)]
     nodes: usize,
-    /// How nodes are kept: `full` on disks and links that break (power cuts need root), `processes` plainly.
+    /// How nodes are kept: `full` on disks whose power is cut (which needs root), `processes` in directories.
     #[arg(long, value_enum, default_value_t = WorldKind::Full)]
     world: WorldKind,
     /// What may happen, separated by commas. Default: all that can.
@@ -78,16 +76,11 @@ async fn run_story(run: &Run) -> anyhow::Result<ExitCode> {
     let binary = flotilla_binary().context(
         "there is no broker to run: `make build` makes it, and FLOTILLA_BIN names another one",
     )?;
-    match run.world {
-        WorldKind::Full => {
-            let world = FullWorld::start(&binary, run.nodes, run.seed).await?;
-            Box::pin(tell_story(run, &world)).await
-        }
-        WorldKind::Processes => {
-            let world = ProcessWorld::start(&binary, run.nodes).await?;
-            Box::pin(tell_story(run, &world)).await
-        }
-    }
+    let world = match run.world {
+        WorldKind::Full => FullWorld::start(&binary, run.nodes, run.seed).await?,
+        WorldKind::Processes => FullWorld::on_directories(&binary, run.nodes, run.seed).await?,
+    };
+    Box::pin(tell_story(run, &world)).await
 }
 
 #[expect(clippy::print_stdout, reason = "the verdict is the output")]

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use flotilla_chaos::{
-    FaultKind, FullWorld, Judgement, ProcessWorld, Ruling, Story, StoryOptions, Workload, tell,
-    write_files,
+    FaultKind, FullWorld, Judgement, Ruling, Story, StoryOptions, Workload, tell, write_files,
 };
 use flotilla_chaos_cluster::{Disk, flotilla_binary};
 use flotilla_checker::history::{Action, Offset, Outcome, TopicPartition};
@@ -14,7 +13,7 @@ const SEED: u64 = 11;
 
 async fn short_story() -> Story {
     let binary = flotilla_binary().expect("`make build` makes the binary");
-    let world = ProcessWorld::start(&binary, 3).await.unwrap();
+    let world = FullWorld::on_directories(&binary, 3, SEED).await.unwrap();
     let options = StoryOptions {
         seed: SEED,
         length: Duration::from_secs(12),
